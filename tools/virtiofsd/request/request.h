@@ -78,6 +78,18 @@ size_t request_body_left(const struct request *req);
 size_t request_reply_room(const struct request *req);
 
 /*
+ * Zeroed room for a fixed-size reply of `size` bytes (<= REQUEST_INLINE_REPLY), which becomes the
+ * reply if the request ends well.
+ */
+void *request_reply_new(struct request *req, size_t size);
+
+/*
+ * Zeroed room on the heap for a reply of up to `size` bytes, or NULL; set req->reply_len to what
+ * was filled. `size` must be bounded by the caller (request_reply_room() is such a bound).
+ */
+void *request_reply_heap(struct request *req, size_t size);
+
+/*
  * Replies and gives the chain back. `result` is 0 (reply_len bytes of reply follow the header),
  * a -errno, or REQUEST_NO_REPLY. The request is gone afterwards.
  */
