@@ -55,7 +55,7 @@ enum id_translation_type {
 struct id_translation {
     enum id_translation_type type;
     uint32_t from;
-    uint32_t to; /* 0 for TRANSLATE_FORBID_GUEST */
+    uint32_t to;    /* 0 for TRANSLATE_FORBID_GUEST */
     uint32_t count; /* 0 is legal and matches nothing: Incus passes it */
 };
 
@@ -88,7 +88,7 @@ struct options {
     enum cache_mode cache;
     double entry_timeout, attr_timeout, negative_timeout; /* seconds, already resolved, >= 0 */
     bool readonly;
-    bool xattr; /* also true when something that needs it was asked for */
+    bool xattr;     /* also true when something that needs it was asked for */
     char *xattrmap; /* text; main.c hands it to xattrmap_parse() */
     bool overlay_upper;
     enum whiteout_mode whiteout;
