@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A hash table in stripes. The bucket follows from the folded inode number, which is also the low
+ * half of the nodeid: one table serves look-ups by nodeid and by host identity alike.
+ */
+#include "fs/inode_table.h"
+
+#include <glib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/compat.h"
+
+enum { STRIPES = 64, FIRST_BUCKETS = 64 };
+
+struct stripe {
+    pthread_mutex_t lock;
+    struct inode **buckets;
+    size_t n_buckets; /* a power of two */
+    size_t n_inodes;
+} __attribute__((aligned(64))); /* two queues' stripes do not share a cache line */
+
+struct inode_table {
+    struct stripe stripes[STRIPES];
+    uint64_t root_dev;
+    struct inode *root; /* its nodeid does not follow from its identity */
+
+    /*
+     * Inodes whose host identity changed since they were added, so that the bucket no longer
+     * follows from it. Nearly always empty, and then never locked. Lock order: aliases, stripe.
+     */
+    pthread_mutex_t alias_lock;
+    GHashTable *aliases; /* &inode->id -> inode */
+    atomic_size_t n_aliases;
+};
+
+/* Inode numbers of one file system are dense: spread them. */
+static uint32_t mix(uint32_t x)
+{
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    x ^= x >> 16;
+    return x;
+}
+
+static uint32_t fold_ino(uint64_t ino)
+{
+    return (uint32_t)(ino ^ (ino >> 32));
+}
+
+static struct stripe *stripe_of(struct inode_table *table, uint32_t folded)
+{
+    return &table->stripes[mix(folded) % STRIPES];
+}
+
+static struct inode **bucket_of(struct stripe *stripe, uint32_t folded)
+{
+    return &stripe->buckets[(mix(folded) / STRIPES) & (stripe->n_buckets - 1)];
+}
+
+static bool same_id(const struct inode_id *a, const struct inode_id *b)
+{
+    return a->ino == b->ino && a->dev == b->dev && a->mnt_id == b->mnt_id;
+}
+
+static guint id_hash(gconstpointer key)
+{
+    const struct inode_id *id = key;
+
+    return mix(fold_ino(id->ino) ^ (uint32_t)id->dev);
+}
+
+static gboolean id_equal(gconstpointer a, gconstpointer b)
+{
+    return same_id(a, b);
+}
+
+struct inode_id inode_id_of(const struct statx *st)
+{
+    return (struct inode_id){
+        .dev = makedev(st->stx_dev_major, st->stx_dev_minor),
+        .ino = st->stx_ino,
+#ifdef STATX_MNT_ID
+        .mnt_id = (st->stx_mask & STATX_MNT_ID) ? st->stx_mnt_id : 0,
+#endif
+    };
+}
+
+struct inode_table *inode_table_new(uint64_t root_dev)
+{
+    struct inode_table *table = g_aligned_alloc0(1, sizeof(*table), 64);
+
+    table->root_dev = root_dev;
+    pthread_mutex_init(&table->alias_lock, NULL);
+    table->aliases = g_hash_table_new(id_hash, id_equal);
+    for (size_t i = 0; i < STRIPES; i++) {
+        pthread_mutex_init(&table->stripes[i].lock, NULL);
+        table->stripes[i].n_buckets = FIRST_BUCKETS;
+        table->stripes[i].buckets = g_new0(struct inode *, FIRST_BUCKETS);
+    }
+    return table;
+}
+
+void inode_table_free(struct inode_table *table)
+{
+    if (!table) {
+        return;
+    }
+    inode_table_forget_all(table);
+    if (table->root) {
+        inode_unref(table->root);
+    }
+    for (size_t i = 0; i < STRIPES; i++) {
+        g_free(table->stripes[i].buckets);
+        pthread_mutex_destroy(&table->stripes[i].lock);
+    }
+    g_hash_table_destroy(table->aliases);
+    pthread_mutex_destroy(&table->alias_lock);
+    g_aligned_free(table);
+}
+
+struct inode *inode_ref(struct inode *inode)
+{
+    atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
+    return inode;
+}
+
+void inode_unref(struct inode *inode)
+{
+    /* acq_rel: whoever frees must see everything the others did with it */
+    if (inode && atomic_fetch_sub_explicit(&inode->refs, 1, memory_order_acq_rel) == 1) {
+        (void)close(inode->fd); /* O_PATH: nothing to lose */
+        g_free(inode);
+    }
+}
+
+static struct inode *find_nodeid(struct stripe *stripe, uint64_t nodeid)
+{
+    struct inode *inode = *bucket_of(stripe, (uint32_t)nodeid);
+
+    while (inode && inode->nodeid != nodeid) {
+        inode = inode->next;
+    }
+    return inode;
+}
+
+static struct inode *find_id(struct stripe *stripe, const struct inode_id *id)
+{
+    struct inode *inode = *bucket_of(stripe, fold_ino(id->ino));
+
+    while (inode && !same_id(&inode->id, id)) {
+        inode = inode->next;
+    }
+    return inode;
+}
+
+/* Doubles the buckets when chains grow; without memory they stay longer. */
+static void maybe_grow(struct stripe *stripe)
+{
+    size_t wider = stripe->n_buckets * 2;
+    struct inode **old = stripe->buckets;
+    size_t n_old = stripe->n_buckets;
+
+    if (stripe->n_inodes < stripe->n_buckets || wider > (1u << 26)) {
+        return;
+    }
+    stripe->buckets = g_try_new0(struct inode *, wider);
+    if (!stripe->buckets) {
+        stripe->buckets = old;
+        return;
+    }
+    stripe->n_buckets = wider;
+    for (size_t i = 0; i < n_old; i++) {
+        struct inode *inode = old[i];
+
+        while (inode) {
+            struct inode *next = inode->next;
+            struct inode **bucket = bucket_of(stripe, (uint32_t)inode->nodeid);
+
+            inode->next = *bucket;
+            *bucket = inode;
+            inode = next;
+        }
+    }
+    g_free(old);
+}
+
+static void link_inode(struct stripe *stripe, struct inode *inode)
+{
+    struct inode **bucket = NULL;
+
+    maybe_grow(stripe);
+    bucket = bucket_of(stripe, (uint32_t)inode->nodeid);
+    inode->next = *bucket;
+    *bucket = inode;
+    inode->linked = true;
+    stripe->n_inodes++;
+}
+
+/* Takes the inode out; the table's reference is now the caller's. */
+static void unlink_inode(struct stripe *stripe, struct inode *inode)
+{
+    struct inode **at = bucket_of(stripe, (uint32_t)inode->nodeid);
+
+    while (*at != inode) {
+        at = &(*at)->next;
+    }
+    *at = inode->next;
+    inode->linked = false;
+    inode->nlookup = 0;
+    stripe->n_inodes--;
+}
+
+/* Files of other devices in the share get other upper halves; the same ones after a restart. */
+static uint32_t dev_salt(const struct inode_table *table, uint64_t dev)
+{
+    return dev == table->root_dev ? 0 : mix((uint32_t)dev ^ mix((uint32_t)(dev >> 32))) | 1;
+}
+
+/* A number that no inode of the stripe has; nearly always the first that is tried. */
+static uint64_t pick_nodeid(const struct inode_table *table, struct stripe *stripe,
+                            const struct inode_id *id, uint32_t generation)
+{
+    uint32_t high = generation ^ dev_salt(table, id->dev);
+    uint64_t nodeid = ((uint64_t)high << 32) | fold_ino(id->ino);
+
+    while (nodeid <= FUSE_ROOT_ID || find_nodeid(stripe, nodeid)) {
+        nodeid += 1ull << 32; /* ends: a stripe holds far fewer than 2^32 inodes */
+    }
+    return nodeid;
+}
+
+struct inode *inode_table_get(struct inode_table *table, uint64_t nodeid)
+{
+    struct stripe *stripe = stripe_of(table, (uint32_t)nodeid);
+    struct inode *inode = NULL;
+
+    if (nodeid == FUSE_ROOT_ID) {
+        return table->root ? inode_ref(table->root) : NULL;
+    }
+    pthread_mutex_lock(&stripe->lock);
+    inode = find_nodeid(stripe, nodeid);
+    if (inode) {
+        inode_ref(inode);
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return inode;
+}
+
+static struct inode *make_inode(int fd, const struct statx *st)
+{
+    struct inode *inode = g_try_new0(struct inode, 1);
+
+    if (!inode) {
+        (void)close(fd);
+        return NULL;
+    }
+    inode->fd = fd;
+    inode->type = st->stx_mode & S_IFMT;
+    inode->id = inode_id_of(st);
+    atomic_init(&inode->refs, 2); /* the table's and the caller's */
+    return inode;
+}
+
+struct inode *inode_table_add(struct inode_table *table, int fd, const struct statx *st,
+                              uint32_t generation, bool whiteout)
+{
+    struct inode *inode = make_inode(fd, st);
+    struct stripe *stripe = NULL;
+    struct inode *faster = NULL;
+
+    if (!inode) {
+        return NULL;
+    }
+    inode->generation = generation;
+    inode->whiteout = whiteout;
+    stripe = stripe_of(table, fold_ino(inode->id.ino));
+    pthread_mutex_lock(&stripe->lock);
+    faster = find_id(stripe, &inode->id);
+    if (faster) {
+        faster->nlookup++;
+        inode_ref(faster);
+    } else {
+        inode->nodeid = pick_nodeid(table, stripe, &inode->id, generation);
+        inode->nlookup = 1;
+        link_inode(stripe, inode);
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    if (faster) {
+        atomic_store(&inode->refs, 1);
+        inode_unref(inode);
+        return faster;
+    }
+    return inode;
+}
+
+struct inode *inode_table_add_root(struct inode_table *table, int fd, const struct statx *st)
+{
+    struct inode *inode = make_inode(fd, st);
+
+    if (inode) {
+        inode->nodeid = FUSE_ROOT_ID; /* and generation 0: fuse_lookup_name() complains otherwise */
+        atomic_store(&inode->refs, 1);
+        table->root = inode;
+    }
+    return inode;
+}
+
+void inode_table_rekey(struct inode_table *table, struct inode *inode, const struct inode_id *id)
+{
+    struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
+
+    pthread_mutex_lock(&table->alias_lock);
+    pthread_mutex_lock(&stripe->lock);
+    if (inode->linked && !same_id(&inode->id, id)) {
+        if (inode->aliased) {
+            g_hash_table_remove(table->aliases, &inode->id);
+        }
+        inode->id = *id;
+        inode->aliased = true;
+        g_hash_table_replace(table->aliases, &inode->id, inode);
+        atomic_store(&table->n_aliases, g_hash_table_size(table->aliases));
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    pthread_mutex_unlock(&table->alias_lock);
+}
+
+/* Before the last table reference of an unlinked inode goes. */
+static void drop_alias(struct inode_table *table, struct inode *inode)
+{
+    if (!inode->aliased) {
+        return;
+    }
+    pthread_mutex_lock(&table->alias_lock);
+    if (g_hash_table_lookup(table->aliases, &inode->id) == inode) {
+        g_hash_table_remove(table->aliases, &inode->id);
+    }
+    atomic_store(&table->n_aliases, g_hash_table_size(table->aliases));
+    pthread_mutex_unlock(&table->alias_lock);
+}
+
+static struct inode *find_alias(struct inode_table *table, const struct inode_id *id)
+{
+    struct inode *inode = NULL;
+
+    if (atomic_load_explicit(&table->n_aliases, memory_order_relaxed) == 0) {
+        return NULL;
+    }
+    pthread_mutex_lock(&table->alias_lock);
+    inode = g_hash_table_lookup(table->aliases, id);
+    if (inode) {
+        struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
+
+        pthread_mutex_lock(&stripe->lock);
+        if (inode->linked) {
+            inode->nlookup++;
+            inode_ref(inode);
+        } else {
+            inode = NULL;
+        }
+        pthread_mutex_unlock(&stripe->lock);
+    }
+    pthread_mutex_unlock(&table->alias_lock);
+    return inode;
+}
+
+struct inode *inode_table_find(struct inode_table *table, const struct inode_id *id)
+{
+    struct stripe *stripe = stripe_of(table, fold_ino(id->ino));
+    struct inode *inode = NULL;
+
+    if (table->root && same_id(&table->root->id, id)) {
+        return inode_ref(table->root);
+    }
+    pthread_mutex_lock(&stripe->lock);
+    inode = find_id(stripe, id);
+    if (inode) {
+        inode->nlookup++;
+        inode_ref(inode);
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return inode ? inode : find_alias(table, id);
+}
+
+void inode_table_count_lookup(struct inode_table *table, struct inode *inode)
+{
+    struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
+
+    if (inode == table->root) {
+        return;
+    }
+    pthread_mutex_lock(&stripe->lock);
+    if (!inode->linked) {
+        /* Forgotten by a racing FORGET or INIT. Its number may live on in another object. */
+        struct inode *heir = find_nodeid(stripe, inode->nodeid);
+
+        if (heir) {
+            inode = heir;
+        } else {
+            link_inode(stripe, inode_ref(inode));
+        }
+    }
+    inode->nlookup++;
+    pthread_mutex_unlock(&stripe->lock);
+}
+
+bool inode_table_forget(struct inode_table *table, uint64_t nodeid, uint64_t n)
+{
+    struct stripe *stripe = stripe_of(table, (uint32_t)nodeid);
+    struct inode *gone = NULL;
+    struct inode *inode = NULL;
+    bool sound = false;
+
+    if (nodeid == FUSE_ROOT_ID) {
+        return true;
+    }
+    pthread_mutex_lock(&stripe->lock);
+    inode = find_nodeid(stripe, nodeid);
+    if (inode) {
+        sound = n <= inode->nlookup;
+        inode->nlookup -= MIN(n, inode->nlookup);
+        if (inode->nlookup == 0) {
+            unlink_inode(stripe, inode);
+            gone = inode;
+        }
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    if (gone) {
+        drop_alias(table, gone);
+        inode_unref(gone); /* outside the lock: it closes a descriptor */
+    }
+    return sound;
+}
+
+/* Any inode of the stripe, taken out, or NULL. *at is where the search goes on. */
+static struct inode *take_any(struct stripe *stripe, size_t *at)
+{
+    struct inode *inode = NULL;
+
+    pthread_mutex_lock(&stripe->lock);
+    while (*at < stripe->n_buckets && !stripe->buckets[*at]) {
+        (*at)++;
+    }
+    if (*at < stripe->n_buckets) {
+        inode = stripe->buckets[*at];
+        unlink_inode(stripe, inode);
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return inode;
+}
+
+void inode_table_forget_all(struct inode_table *table)
+{
+    for (size_t i = 0; i < STRIPES; i++) {
+        struct inode *inode = NULL;
+        size_t at = 0;
+
+        while ((inode = take_any(&table->stripes[i], &at))) {
+            drop_alias(table, inode);
+            inode_unref(inode);
+        }
+    }
+}
+
+uint64_t inode_table_count(struct inode_table *table)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < STRIPES; i++) {
+        pthread_mutex_lock(&table->stripes[i].lock);
+        count += table->stripes[i].n_inodes;
+        pthread_mutex_unlock(&table->stripes[i].lock);
+    }
+    return count;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The file system as a whole: birth, threads, reset, and the calls that concern it all.
+ */
+#include "fs/pt_fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+/* Not in every <linux/magic.h>. */
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xff534d42
+#endif
+#ifndef CEPH_SUPER_MAGIC
+#define CEPH_SUPER_MAGIC 0x00c36400
+#endif
+
+struct fd_name pt_fd_name(int fd)
+{
+    struct fd_name name;
+
+    snprintf(name.text, sizeof(name.text), "%d", fd);
+    return name;
+}
+
+/* Local file systems have nothing to do at close(2); these report what writing could not do. */
+static bool flush_matters(int fd)
+{
+    struct statfs st;
+
+    if (fstatfs(fd, &st) < 0) {
+        return true;
+    }
+    switch ((unsigned long)st.f_type) {
+    case NFS_SUPER_MAGIC:
+    case FUSE_SUPER_MAGIC:
+    case CIFS_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case CEPH_SUPER_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC: /* passes it on to the upper */
+        return true;
+    default:
+        return false;
+    }
+}
+
+int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs)
+{
+    struct pt_fs *fs = g_new0(struct pt_fs, 1);
+    struct statx st;
+
+    fs->config = *config;
+    if (statx(config->root_fd, "", AT_EMPTY_PATH, PT_STATX_MASK, &st) < 0) {
+        int err = -errno;
+
+        g_free(fs);
+        return err;
+    }
+    creds_probe(&fs->creds);
+    fs->root_dev = inode_id_of(&st).dev;
+    fs->inodes = inode_table_new(fs->root_dev);
+    fs->handles = handle_table_new();
+    fs->root = inode_table_add_root(fs->inodes, config->root_fd, &st);
+    fs->flush_matters = flush_matters(config->root_fd);
+    *ret_fs = fs;
+    return 0;
+}
+
+void pt_fs_free(struct pt_fs *fs)
+{
+    if (!fs) {
+        return;
+    }
+    handle_table_free(fs->handles);
+    inode_table_free(fs->inodes);
+    (void)close(fs->config.proc_self_fd);
+    g_free(fs);
+}
+
+int pt_thread_init(struct pt_fs *fs)
+{
+    /* A working directory of its own, so that "N" can stand for /proc/self/fd/N in one call. */
+    if (unshare(CLONE_FS) < 0 || fchdir(fs->config.proc_self_fd) < 0) {
+        return -errno;
+    }
+    umask(0); /* the guest's kernel has applied its own; part of what CLONE_FS separates */
+    return 0;
+}
+
+void pt_reset(struct pt_fs *fs)
+{
+    handle_table_clear(fs->handles);
+    inode_table_forget_all(fs->inodes);
+}
+
+void pt_figures(struct pt_fs *fs, struct pt_figures *ret)
+{
+    ret->inodes = inode_table_count(fs->inodes);
+    ret->handles = handle_table_count(fs->handles);
+}
+
+int pt_reopen(struct pt_fs *fs, const struct inode *inode, int flags, int *ret_fd)
+{
+    struct fd_name name = pt_fd_name(inode->fd);
+    int fd = -1;
+
+    if (!S_ISREG(inode->type) && !S_ISDIR(inode->type)) {
+        return -ENXIO; /* a device or pipe of the guest's is never opened on the host */
+    }
+    fd = openat(fs->config.proc_self_fd, name.text, (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+    if (fd < 0 && errno == EPERM && (flags & O_NOATIME) && !fs->config.preserve_noatime) {
+        fd = openat(fs->config.proc_self_fd, name.text,
+                    (flags & ~(O_NOFOLLOW | O_NOATIME)) | O_CLOEXEC);
+    }
+    if (fd < 0) {
+        return -errno;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int pt_statfs(struct pt_fs *fs, uint64_t nodeid, struct statvfs *ret)
+{
+    auto_inode inode = inode_table_get(fs->inodes, nodeid);
+
+    if (!inode) {
+        return -EINVAL;
+    }
+    return fstatvfs(inode->fd, ret) < 0 ? -errno : 0;
+}
+
+int pt_syncfs(struct pt_fs *fs, uint64_t nodeid)
+{
+    auto_inode inode = inode_table_get(fs->inodes, nodeid);
+    auto_fd fd = -1;
+    int err = 0;
+
+    if (!inode) {
+        return -EINVAL;
+    }
+    err = pt_reopen(fs, inode, O_RDONLY | O_NONBLOCK, &fd);
+    if (err < 0) {
+        return err;
+    }
+    return syncfs(fd) < 0 ? -errno : 0;
+}

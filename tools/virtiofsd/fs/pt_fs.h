@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the pt_*.c files share: the file system's state and the few steps they all take.
+ */
+#ifndef FS_PT_FS_H
+#define FS_PT_FS_H
+
+#include "fs/creds.h"
+#include "fs/handle_table.h"
+#include "fs/inode_table.h"
+#include "fs/pt.h"
+
+struct pt_fs {
+    struct pt_config config; /* never changes */
+    struct creds creds;      /* likewise */
+    struct inode_table *inodes;
+    struct handle_table *handles;
+    struct inode *root;
+    uint64_t root_dev;
+    bool flush_matters; /* a host file system that reports write errors at close */
+};
+
+#define PT_STATX_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
+
+/* References that end with the scope. */
+static inline void auto_inode_unref(struct inode *const *inode)
+{
+    inode_unref(*inode);
+}
+#define auto_inode __attribute__((cleanup(auto_inode_unref))) struct inode *
+
+static inline void auto_handle_unref(struct handle *const *handle)
+{
+    handle_unref(*handle);
+}
+#define auto_handle __attribute__((cleanup(auto_handle_unref))) struct handle *
+
+/* "N" of /proc/self/fd/N: a thread's working directory is /proc/self/fd (pt_thread_init()). */
+struct fd_name {
+    char text[12];
+};
+struct fd_name pt_fd_name(int fd);
+
+/* A real descriptor of a regular file or directory; other types are refused. */
+int pt_reopen(struct pt_fs *fs, const struct inode *inode, int flags, int *ret_fd);
+
+/* Attributes of an inode as the guest sees them. */
+int pt_stat_inode(struct pt_fs *fs, struct inode *inode, struct statx *ret);
+/* Turns what the host says about an inode into what the guest sees. */
+void pt_present(struct pt_fs *fs, const struct inode *inode, struct statx *st);
+
+/* Looks `name` up in `dir` and counts one lookup. */
+int pt_lookup_in(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret);
+/* The same for a name that was just made; a reference too unless ret_inode is NULL. */
+int pt_lookup_new(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret,
+                  struct inode **ret_inode);
+/* The same for an open file, whatever its name is by now. */
+int pt_lookup_fd(struct pt_fs *fs, struct inode *dir, int fd, struct pt_entry *ret,
+                 struct inode **ret_inode);
+/* Fills ret for an inode on which a lookup was counted; `dir` NULL: not known. */
+void pt_fill_entry(const struct inode *dir, const struct inode *inode, const struct statx *st,
+                   struct pt_entry *ret);
+
+/* security.capability that a map stores under another name is ours to drop (CVE-2021-20263). */
+void pt_drop_mapped_caps(struct pt_fs *fs, struct inode *inode);
+
+#endif

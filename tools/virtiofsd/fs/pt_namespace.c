@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Names made, moved and removed. What is made belongs to the guest's user (creds.h).
+ */
+#include "fs/pt_fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+/* One step of making something in `dir`, under assumed credentials: 0 or -errno. */
+struct make {
+    int (*step)(int dirfd, const char *name, const struct make *make);
+    mode_t mode;
+    dev_t rdev;
+    const char *target;
+};
+
+static int step_mknod(int dirfd, const char *name, const struct make *make)
+{
+    return mknodat(dirfd, name, make->mode, make->rdev) < 0 ? -errno : 0;
+}
+
+static int step_mkdir(int dirfd, const char *name, const struct make *make)
+{
+    return mkdirat(dirfd, name, make->mode) < 0 ? -errno : 0;
+}
+
+static int step_symlink(int dirfd, const char *name, const struct make *make)
+{
+    return symlinkat(make->target, dirfd, name) < 0 ? -errno : 0;
+}
+
+/*
+ * When the look-up afterwards fails (EMFILE, or somebody else was faster) the guest sees an error
+ * for something that exists, as it would after a crash in between; it asks again by name.
+ */
+static int make_entry(struct pt_fs *fs, const struct pt_new *how, uint64_t parent,
+                      const char *name, const struct make *make, struct pt_entry *ret)
+{
+    auto_inode dir = inode_table_get(fs->inodes, parent);
+    int err = 0;
+
+    if (!dir) {
+        return -EINVAL;
+    }
+    err = creds_assume(&fs->creds, &how->caller, make->mode & S_ISGID);
+    if (err < 0) {
+        return err;
+    }
+    err = make->step(dir->fd, name, make);
+    creds_restore(&fs->creds);
+    return err < 0 ? err : pt_lookup_new(fs, dir, name, ret, NULL);
+}
+
+int pt_mknod(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
+             dev_t rdev, struct pt_entry *ret)
+{
+    struct make make = {.step = step_mknod, .mode = how->mode, .rdev = rdev};
+
+    return make_entry(fs, how, parent, name, &make, ret);
+}
+
+int pt_mkdir(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
+             struct pt_entry *ret)
+{
+    struct make make = {.step = step_mkdir, .mode = how->mode};
+
+    return make_entry(fs, how, parent, name, &make, ret);
+}
+
+int pt_symlink(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
+               const char *target, struct pt_entry *ret)
+{
+    struct make make = {.step = step_symlink, .target = target};
+
+    return make_entry(fs, how, parent, name, &make, ret);
+}
+
+int pt_link(struct pt_fs *fs, uint64_t nodeid, uint64_t parent, const char *name,
+            struct pt_entry *ret)
+{
+    auto_inode inode = inode_table_get(fs->inodes, nodeid);
+    auto_inode dir = inode_table_get(fs->inodes, parent);
+    struct fd_name from;
+    int err = 0;
+
+    if (!inode || !dir) {
+        return -EINVAL;
+    }
+    /*
+     * Through the magic link, which ends at the inode itself, symlink or not: linkat with
+     * AT_EMPTY_PATH would want CAP_DAC_READ_SEARCH.
+     */
+    from = pt_fd_name(inode->fd);
+    if (linkat(AT_FDCWD, from.text, dir->fd, name, AT_SYMLINK_FOLLOW) < 0) {
+        return -errno;
+    }
+    /* The same nodeid must come back, so the inode is not looked up by its new name. */
+    err = pt_stat_inode(fs, inode, &ret->st);
+    if (err < 0) {
+        return err;
+    }
+    inode_table_count_lookup(fs->inodes, inode);
+    pt_fill_entry(dir, inode, &ret->st, ret);
+    return 0;
+}
+
+static int remove_name(struct pt_fs *fs, uint64_t parent, const char *name, int flags)
+{
+    auto_inode dir = inode_table_get(fs->inodes, parent);
+
+    if (!dir) {
+        return -EINVAL;
+    }
+    return unlinkat(dir->fd, name, flags) < 0 ? -errno : 0;
+}
+
+int pt_unlink(struct pt_fs *fs, uint64_t parent, const char *name)
+{
+    return remove_name(fs, parent, name, 0);
+}
+
+int pt_rmdir(struct pt_fs *fs, uint64_t parent, const char *name)
+{
+    return remove_name(fs, parent, name, AT_REMOVEDIR);
+}
+
+/* The rules of rename(2): what the host's kernel does not know it must not be asked. */
+static bool flags_make_sense(unsigned flags)
+{
+    if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) {
+        return false;
+    }
+    return !(flags & RENAME_EXCHANGE) || !(flags & (RENAME_NOREPLACE | RENAME_WHITEOUT));
+}
+
+int pt_rename(struct pt_fs *fs, const struct pt_caller *caller, uint64_t parent, const char *name,
+              uint64_t newparent, const char *newname, unsigned flags)
+{
+    auto_inode dir = inode_table_get(fs->inodes, parent);
+    auto_inode newdir = inode_table_get(fs->inodes, newparent);
+    int err = 0;
+
+    if (!dir || !newdir || !flags_make_sense(flags)) {
+        return -EINVAL;
+    }
+    if (flags & RENAME_WHITEOUT) {
+        /* it makes a node, which belongs to the caller */
+        err = creds_assume(&fs->creds, caller, false);
+    }
+    if (err < 0) {
+        return err;
+    }
+    err = renameat2(dir->fd, name, newdir->fd, newname, flags) < 0 ? -errno : 0;
+    creds_restore(&fs->creds);
+    return err;
+}

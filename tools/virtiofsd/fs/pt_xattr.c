@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Extended attributes. A thread's working directory is /proc/self/fd, so one system call on the
+ * relative path "N" reaches any inode, symlinks and special files included, without opening it.
+ */
+#include "fs/pt_fs.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "fs/xattrmap.h"
+
+#define XATTR_CAPS "security.capability"
+
+/* EOPNOTSUPP, never ENOSYS: that would turn xattrs off in the guest for good. */
+static struct inode *get_inode(struct pt_fs *fs, uint64_t nodeid, int *ret_err)
+{
+    struct inode *inode = NULL;
+
+    if (!fs->config.xattr) {
+        *ret_err = -EOPNOTSUPP;
+        return NULL;
+    }
+    inode = inode_table_get(fs->inodes, nodeid);
+    *ret_err = inode ? 0 : -EINVAL;
+    return inode;
+}
+
+/* The name on the host; buf holds it when the map changes it. */
+static int host_name(const struct pt_fs *fs, const char *name, char buf[XATTR_NAME_MAX + 1],
+                     const char **ret_name)
+{
+    if (!fs->config.xattrmap) {
+        *ret_name = name;
+        return 0;
+    }
+    return xattrmap_client(fs->config.xattrmap, name, buf, XATTR_NAME_MAX + 1, ret_name);
+}
+
+int pt_setxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, const void *value,
+                size_t size, int flags)
+{
+    char buf[XATTR_NAME_MAX + 1];
+    const char *host = NULL;
+    int err = 0;
+    auto_inode inode = get_inode(fs, nodeid, &err);
+
+    if (err == 0) {
+        err = host_name(fs, name, buf, &host);
+    }
+    if (err < 0) {
+        return err;
+    }
+    if (setxattr(pt_fd_name(inode->fd).text, host, value, size, flags) < 0) {
+        return -errno;
+    }
+    if (strcmp(name, XATTR_CAPS) == 0) {
+        atomic_store(&inode->no_mapped_caps, false);
+    }
+    return 0;
+}
+
+int pt_getxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, void *value, size_t size)
+{
+    char buf[XATTR_NAME_MAX + 1];
+    const char *host = NULL;
+    ssize_t len = 0;
+    int err = 0;
+    auto_inode inode = get_inode(fs, nodeid, &err);
+
+    if (err == 0) {
+        err = host_name(fs, name, buf, &host);
+    }
+    if (err < 0) {
+        return err;
+    }
+    len = getxattr(pt_fd_name(inode->fd).text, host, value, size);
+    return len < 0 ? -errno : (int)len;
+}
+
+/* Maps the names of a host's list in place; what must be hidden falls out. Returns the length. */
+static size_t map_list(const struct pt_fs *fs, char *list, size_t len)
+{
+    size_t from = 0;
+    size_t to = 0;
+
+    while (from < len) {
+        const char *name = list + from;
+        size_t host_len = strnlen(name, len - from);
+        const char *guest = name;
+
+        from += host_len + 1;
+        if (fs->config.xattrmap && xattrmap_server(fs->config.xattrmap, name, &guest) < 0) {
+            continue;
+        }
+        /* A guest's name is the end of the host's: never longer, so this never overtakes. */
+        memmove(list + to, guest, strlen(guest) + 1);
+        to += strlen(guest) + 1;
+    }
+    return to;
+}
+
+/* The mapped list in *ret_list (g_free), and its length. */
+static int read_list(struct pt_fs *fs, const struct inode *inode, char **ret_list)
+{
+    /* One more than the kernel's limit, so that the last name always ends inside. */
+    g_autofree char *list = g_try_malloc0(XATTR_LIST_MAX + 1);
+    ssize_t len = 0;
+
+    if (!list) {
+        return -ENOMEM;
+    }
+    len = listxattr(pt_fd_name(inode->fd).text, list, XATTR_LIST_MAX);
+    if (len < 0) {
+        return -errno;
+    }
+    len = (ssize_t)map_list(fs, list, (size_t)len);
+    *ret_list = g_steal_pointer(&list);
+    return (int)len;
+}
+
+int pt_listxattr(struct pt_fs *fs, uint64_t nodeid, char *list, size_t size)
+{
+    g_autofree char *mapped = NULL;
+    int err = 0;
+    auto_inode inode = get_inode(fs, nodeid, &err);
+    int len = 0;
+
+    if (err < 0) {
+        return err;
+    }
+    if (!fs->config.xattrmap) {
+        ssize_t n = listxattr(pt_fd_name(inode->fd).text, list, size);
+
+        return n < 0 ? -errno : (int)n;
+    }
+    len = read_list(fs, inode, &mapped);
+    if (len < 0 || size == 0) {
+        return len;
+    }
+    if ((size_t)len > size) {
+        return -ERANGE;
+    }
+    memcpy(list, mapped, (size_t)len);
+    return len;
+}
+
+int pt_removexattr(struct pt_fs *fs, uint64_t nodeid, const char *name)
+{
+    char buf[XATTR_NAME_MAX + 1];
+    const char *host = NULL;
+    int err = 0;
+    auto_inode inode = get_inode(fs, nodeid, &err);
+
+    if (err == 0) {
+        err = host_name(fs, name, buf, &host);
+    }
+    if (err < 0) {
+        return err;
+    }
+    return removexattr(pt_fd_name(inode->fd).text, host) < 0 ? -errno : 0;
+}
+
+void pt_drop_mapped_caps(struct pt_fs *fs, struct inode *inode)
+{
+    char buf[XATTR_NAME_MAX + 1];
+    const char *host = NULL;
+
+    if (!fs->config.xattr || !fs->config.xattrmap || !S_ISREG(inode->type) ||
+        atomic_load_explicit(&inode->no_mapped_caps, memory_order_relaxed)) {
+        return;
+    }
+    if (host_name(fs, XATTR_CAPS, buf, &host) < 0 || host != buf) {
+        return; /* the kernel drops its own */
+    }
+    if (removexattr(pt_fd_name(inode->fd).text, host) == 0 || errno == ENODATA) {
+        atomic_store(&inode->no_mapped_caps, true);
+    }
+}
