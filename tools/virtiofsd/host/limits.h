@@ -31,4 +31,7 @@ int limits_forbid_core_dumps(void);
  */
 int limits_clean_fds(int keep);
 
+/* Closes every descriptor above 2 but these two (-1 for none). */
+void limits_close_others(int keep, int other);
+
 #endif

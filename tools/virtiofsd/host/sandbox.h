@@ -61,7 +61,8 @@ struct sandbox_result {
  * Returns 0, or -errno with one sentence for the administrator in *ret_error (g_free() it). After
  * an error nothing was split and the process must end: it may be half way into a namespace.
  *
- * In the worker the signal mask and handlers are those of the caller. The supervisor has closed
+ * In the worker the signal mask and handlers are those of the caller; SANDBOX_FINISHED returns with
+ * all signals blocked, so that nothing interrupts the cleaning up. The supervisor has closed
  * every descriptor but 0 to 2 and supervisor_fd, and has only CAP_DAC_OVERRIDE and CAP_KILL left,
  * which is what unlinking the socket and the pid file may need.
  */
