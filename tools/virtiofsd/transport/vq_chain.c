@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * elem->iov holds the readable pieces and after them the writable ones; the specification wants
+ * them in this order, so one array does for both.
+ */
+#include "transport/vq_chain.h"
+
+#include <stddef.h>
+
+void vq_chain_begin(struct vq_elem *elem)
+{
+    struct chain *chain = &elem->chain;
+
+    chain->out = elem->iov;
+    chain->out_cnt = 0;
+    chain->out_len = 0;
+    chain->in = elem->iov;
+    chain->in_cnt = 0;
+    chain->in_len = 0;
+}
+
+const char *vq_chain_add(struct vq_elem *elem, const struct guest_mem *mem, unsigned *hint,
+                         uint64_t addr, uint32_t len, bool is_writable)
+{
+    struct chain *chain = &elem->chain;
+    size_t *total = is_writable ? &chain->in_len : &chain->out_len;
+    uint64_t left = len;
+    uint64_t end = 0;
+
+    if (len == 0) {
+        return "a descriptor without length";
+    }
+    if (__builtin_add_overflow(addr, left, &end)) {
+        return "a buffer that wraps around the address space";
+    }
+    if (!is_writable && chain->in_cnt > 0) {
+        return "a readable descriptor after a writable one";
+    }
+    /* the specification bounds a chain at 4 GiB, and the used ring counts in 32 bits */
+    if (*total > UINT32_MAX - (size_t)len) {
+        return "a chain of 4 GiB or more";
+    }
+    while (left > 0) {
+        unsigned cnt = chain->out_cnt + chain->in_cnt;
+        uint64_t piece = 0;
+        void *host = guest_mem_at(mem, addr, left, &piece, hint);
+
+        if (!host) {
+            return "a buffer outside of the guest's memory";
+        }
+        if (cnt == VQ_MAX_IOV) {
+            return "a chain of too many pieces";
+        }
+        elem->iov[cnt] = (struct iovec){.iov_base = host, .iov_len = piece};
+        if (is_writable) {
+            chain->in_cnt++;
+        } else {
+            chain->out_cnt++;
+            chain->in++; /* the writable ones start after the last readable one */
+        }
+        addr += piece;
+        left -= piece;
+    }
+    *total += len;
+    return NULL;
+}
