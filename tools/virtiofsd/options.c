@@ -275,12 +275,42 @@ static char **split_line(int argc, char *const *argv)
     return (char **)g_ptr_array_free(words, FALSE);
 }
 
+/* GOption would drop the value of an option that takes none, and --readonly=no would not say no. */
+static int check_flag(const char *word, char **ret_error)
+{
+    const char *equals = g_str_has_prefix(word, "--") ? strchr(word, '=') : NULL;
+    const struct row *row =
+        equals ? row_find(word + 2, (size_t)(equals - word) - 2, ROW_LONG) : NULL;
+
+    if (row && !row->value_name) {
+        return value_error(ret_error, "--%s takes no value", row->name);
+    }
+    return 0;
+}
+
+static int check_flags(char *const *words, char **ret_error)
+{
+    int r = 0;
+
+    for (size_t i = 1; r == 0 && words[i]; i++) {
+        r = check_flag(words[i], ret_error);
+        if (takes_next(words[i]) && words[i + 1]) {
+            i++; /* a value that looks like an option */
+        }
+    }
+    return r;
+}
+
 static int read_line(struct line *line, int argc, char *const *argv, char **ret_error)
 {
     g_autoptr(GOptionContext) context = context_new(line);
     g_autoptr(GError) error = NULL;
     g_auto(GStrv) words = split_line(argc, argv);
+    int r = check_flags(words, ret_error);
 
+    if (r < 0) {
+        return r;
+    }
     if (!g_option_context_parse_strv(context, &words, &error)) {
         bool is_ours = g_error_matches(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE);
 
