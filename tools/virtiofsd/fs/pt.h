@@ -19,10 +19,14 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "base/syscall_rule.h"
 #include "fs/creds.h"
 
 struct pt_fs;
 struct xattrmap;
+
+/* What all of this may ask of the kernel (base/syscall_rule.h). */
+extern const struct syscall_rule pt_syscalls[];
 
 
 struct pt_config {

@@ -10,9 +10,13 @@
 #include <stddef.h>
 
 #include "base/chain.h"
+#include "base/syscall_rule.h"
 
 /* SET_VRING_KICK and friends carry the queue number in eight bits. */
 #define VU_MAX_QUEUES 256
+
+/* What serving a front end asks of the kernel (base/syscall_rule.h). */
+extern const struct syscall_rule transport_syscalls[];
 
 struct vu_config {
     const char *tag;       /* NULL: PROTOCOL_F_CONFIG is not offered */

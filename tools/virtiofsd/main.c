@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The order in which the daemon starts and ends. Everything that can be wrong with a command line
+ * or a host is said before a socket exists; the readiness line comes when a front end can
+ * connect; the sandbox closes when one has (host/sandbox.h says why then).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "fs/xattrmap.h"
+#include "host/caps.h"
+#include "host/limits.h"
+#include "host/pidfile.h"
+#include "host/sandbox.h"
+#include "options.h"
+#include "serve.h"
+#include "transport/vu_listen.h"
+
+/* What a start has made so far and an end takes away again. */
+struct daemon {
+    struct options options;
+    struct xattrmap *xattrmap;
+    struct userns_range *uid_map, *gid_map;
+    char *pid_path;
+    int pid_fd;
+    int listen_fd;
+    int stop_fd; /* a signalfd: SIGTERM, SIGINT, SIGHUP */
+    bool made_socket;
+};
+
+/* Each step of the start says what is wrong through *ret_error. */
+typedef int start_step(struct daemon *daemon, char **ret_error);
+
+static int fail(int err, char **ret_error, char *sentence)
+{
+    *ret_error = sentence;
+    return err;
+}
+
+static int check_shared_dir(struct daemon *daemon, char **ret_error)
+{
+    const char *dir = daemon->options.shared_dir;
+    struct stat st;
+
+    if (lstat(dir, &st) < 0) {
+        int err = -errno;
+
+        return fail(err, ret_error, g_strdup_printf("the shared directory '%s' cannot be used: %s",
+                                                    dir, strerror(-err)));
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return fail(-ENOTDIR, ret_error,
+                    g_strdup_printf("'%s' is not a directory; --shared-dir takes one%s", dir,
+                                    S_ISLNK(st.st_mode) ? ", not a symbolic link to it" : ""));
+    }
+    if (access(dir, R_OK | X_OK) < 0) {
+        int err = -errno;
+
+        return fail(err, ret_error,
+                    g_strdup_printf("the shared directory '%s' cannot be read by this user: %s", dir,
+                                    strerror(-err)));
+    }
+    return 0;
+}
+
+static int check_xattrmap(struct daemon *daemon, char **ret_error)
+{
+    g_autofree char *reason = NULL;
+
+    if (!daemon->options.xattrmap) {
+        return 0;
+    }
+    daemon->xattrmap = xattrmap_parse(daemon->options.xattrmap, &reason);
+    if (!daemon->xattrmap) {
+        return fail(-EINVAL, ret_error, g_strdup_printf("--xattrmap: %s", reason));
+    }
+    return 0;
+}
+
+static int check_modcaps(struct daemon *daemon, char **ret_error)
+{
+    return caps_check_modcaps(daemon->options.modcaps, ret_error);
+}
+
+static int check_socket(struct daemon *daemon, char **ret_error)
+{
+    if (daemon->options.socket_path) {
+        daemon->pid_path = g_strconcat(daemon->options.socket_path, ".pid", NULL);
+        return pidfile_check_free(daemon->pid_path, ret_error);
+    }
+    return vu_listen_check_fd(daemon->options.fd, ret_error);
+}
+
+static int set_limits(struct daemon *daemon, char **ret_error)
+{
+    uint64_t nofile = 0;
+
+    return limits_set_nofile(daemon->options.rlimit_nofile, &nofile, ret_error);
+}
+
+static struct userns_range *ranges_of(const struct id_map *map, size_t n)
+{
+    struct userns_range *ranges = g_new0(struct userns_range, n + 1);
+
+    for (size_t i = 0; i < n; i++) {
+        ranges[i] = (struct userns_range){
+            .inside = map[i].inside, .outside = map[i].outside, .count = map[i].count};
+    }
+    return ranges;
+}
+
+static struct sandbox_config sandbox_config_of(struct daemon *daemon)
+{
+    static const enum confinement modes[] = {
+        [SANDBOX_NAMESPACE] = CONFINE_NAMESPACE,
+        [SANDBOX_CHROOT] = CONFINE_CHROOT,
+        [SANDBOX_NONE] = CONFINE_NONE,
+    };
+    const struct options *options = &daemon->options;
+
+    if (!daemon->uid_map) {
+        daemon->uid_map = ranges_of(options->uid_map, options->n_uid_map);
+        daemon->gid_map = ranges_of(options->gid_map, options->n_gid_map);
+    }
+    return (struct sandbox_config){
+        .confinement = modes[options->sandbox],
+        .shared_dir = options->shared_dir,
+        .uid_map = daemon->uid_map,
+        .gid_map = daemon->gid_map,
+        .n_uid_map = options->n_uid_map,
+        .n_gid_map = options->n_gid_map,
+        .supervisor_fd = daemon->pid_fd,
+    };
+}
+
+static int rehearse_sandbox(struct daemon *daemon, char **ret_error)
+{
+    struct sandbox_config config = sandbox_config_of(daemon);
+
+    return sandbox_rehearse(&config, ret_error);
+}
+
+/* From here on SIGTERM is a reason to clean up; a reader that leaves costs a log line only. */
+static int catch_signals(struct daemon *daemon, char **ret_error)
+{
+    sigset_t stop;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGHUP);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    daemon->stop_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (daemon->stop_fd < 0) {
+        return fail(-errno, ret_error, g_strdup_printf("no signalfd: %s", strerror(errno)));
+    }
+    return 0;
+}
+
+static int open_socket(struct daemon *daemon, char **ret_error)
+{
+    const struct options *options = &daemon->options;
+    int err = 0;
+
+    if (!options->socket_path) {
+        daemon->listen_fd = options->fd;
+        return 0;
+    }
+    err = vu_listen_path(options->socket_path, options->socket_group, &daemon->listen_fd,
+                         ret_error);
+    daemon->made_socket = err == 0;
+    return err < 0 ? err : pidfile_create(daemon->pid_path, &daemon->pid_fd, ret_error);
+}
+
+static start_step *const start_steps[] = {
+    check_shared_dir, check_xattrmap,   check_modcaps, check_socket,
+    set_limits,       rehearse_sandbox, catch_signals, open_socket,
+};
+
+/* Callers wait for this line and count it (callers.md: Kata reads stderr until it comes). */
+static void announce(const struct daemon *daemon)
+{
+    if (daemon->options.socket_path) {
+        log_announce("Waiting for vhost-user socket connection on %s...",
+                     daemon->options.socket_path);
+    } else {
+        log_announce("Waiting for vhost-user socket connection...");
+    }
+}
+
+static int wait_and_serve(struct daemon *daemon)
+{
+    struct sandbox_config config = sandbox_config_of(daemon);
+    struct sandbox_result sandbox;
+    g_autofree char *error = NULL;
+    int conn_fd = -1;
+    int err = vu_accept(daemon->listen_fd, daemon->stop_fd, &conn_fd);
+
+    if (err == -ECANCELED) {
+        return EXIT_SUCCESS;
+    }
+    if (err < 0) {
+        log_error("no front end can connect: %s", strerror(-err));
+        return EXIT_FAILURE;
+    }
+    (void)close(daemon->listen_fd); /* one front end in a life: who comes next is refused */
+    daemon->listen_fd = -1;
+    err = sandbox_enter(&config, &sandbox, &error);
+    if (err < 0) {
+        log_error("%s", error);
+        return EXIT_FAILURE;
+    }
+    if (sandbox.role == SANDBOX_FINISHED) {
+        return sandbox.exit_status;
+    }
+    if (config.confinement != CONFINE_NONE) {
+        /* Cleaning up is the supervisor's: these paths mean something else in here. */
+        daemon->made_socket = false;
+        daemon->pid_fd = -1;
+    }
+    return serve(&daemon->options, daemon->xattrmap, &sandbox, conn_fd, daemon->stop_fd);
+}
+
+static void clean_up(struct daemon *daemon)
+{
+    if (daemon->made_socket) {
+        (void)unlink(daemon->options.socket_path); /* gone already: just as well */
+    }
+    if (daemon->pid_fd >= 0) {
+        pidfile_remove(daemon->pid_path, daemon->pid_fd);
+    }
+    xattrmap_free(daemon->xattrmap);
+    g_free(daemon->uid_map);
+    g_free(daemon->gid_map);
+    g_free(daemon->pid_path);
+    options_done(&daemon->options);
+}
+
+static int run_daemon(struct daemon *daemon)
+{
+    struct log_config log = {.level = daemon->options.log_level,
+                             .syslog = daemon->options.syslog};
+    int status = EXIT_FAILURE;
+
+    log_init(&log);
+    (void)limits_clean_fds(daemon->options.fd);
+    for (size_t i = 0; i < G_N_ELEMENTS(start_steps); i++) {
+        g_autofree char *error = NULL;
+
+        if (start_steps[i](daemon, &error) < 0) {
+            log_announce("%s", error);
+            clean_up(daemon);
+            return EXIT_FAILURE;
+        }
+    }
+    announce(daemon);
+    status = wait_and_serve(daemon);
+    clean_up(daemon);
+    return status;
+}
+
+static int print(char *text)
+{
+    int ok = fputs(text, stdout) >= 0 && fflush(stdout) == 0;
+
+    g_free(text);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon daemon = {.pid_fd = -1, .listen_fd = -1, .stop_fd = -1};
+    enum options_action action = OPTIONS_HELP;
+    g_autofree char *error = NULL;
+
+    if (options_parse(argc, argv, &daemon.options, &action, &error) < 0) {
+        log_announce("%s", error);
+        return EXIT_FAILURE;
+    }
+    switch (action) {
+    case OPTIONS_HELP:
+        return print(options_help_text());
+    case OPTIONS_VERSION:
+        return print(options_version_text());
+    case OPTIONS_PRINT_CAPABILITIES:
+        return print(options_capabilities_text());
+    case OPTIONS_CHECK:
+        log_announce("--check is not supported by this version: leave it out");
+        return EXIT_FAILURE;
+    case OPTIONS_RUN:
+        break;
+    }
+    return run_daemon(&daemon);
+}

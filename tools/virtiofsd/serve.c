@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The rooms are joined here, and only here: the transport's chains go to the FUSE dispatcher, whose
+ * file system stands on what the sandbox left open.
+ */
+#include "serve.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/syscall_rule.h"
+#include "fs/pt.h"
+#include "fuse/session.h"
+#include "host/caps.h"
+#include "host/limits.h"
+#include "host/seccomp.h"
+#include "request/request.h"
+#include "request/worker.h"
+#include "transport/vhost_user.h"
+
+/* Enough that 64 reads which each wait for a disk are done in two rounds. */
+enum { DEFAULT_WORKERS = 32 };
+
+static void on_chain(void *opaque, struct chain *chain)
+{
+    fuse_serve(opaque, chain);
+}
+
+static int on_thread_init(void *opaque)
+{
+    struct fuse_session *session = opaque;
+    int err = pt_thread_init(session->fs);
+
+    if (err < 0) {
+        log_error("a thread cannot start: %s", strerror(-err));
+    }
+    return err;
+}
+
+static void on_cancel_waiting(void *opaque)
+{
+    (void)opaque; /* no request waits without a bound yet */
+}
+
+/* Capabilities, dumps: what can be given up before the file system is looked at. */
+static int confine(const struct options *options)
+{
+    g_autofree char *error = NULL;
+    int err = caps_apply(options->modcaps, &error);
+
+    if (err < 0) {
+        log_error("%s", error);
+        return err;
+    }
+    return limits_forbid_core_dumps();
+}
+
+static int close_filter(const struct options *options)
+{
+    static const enum filter_action actions[] = {
+        [SECCOMP_KILL] = FILTER_KILL,
+        [SECCOMP_LOG] = FILTER_LOG,
+        [SECCOMP_TRAP] = FILTER_TRAP,
+        [SECCOMP_NONE] = FILTER_NONE,
+    };
+    const struct syscall_rule *const tables[] = {pt_syscalls, transport_syscalls, NULL};
+    g_autofree char *error = NULL;
+    int err = seccomp_install(actions[options->seccomp], tables, &error);
+
+    if (err < 0) {
+        log_error("%s", error);
+    }
+    return err;
+}
+
+static struct fuse_config fuse_config_of(const struct options *options)
+{
+    return (struct fuse_config){
+        .entry_timeout = options->entry_timeout,
+        .attr_timeout = options->attr_timeout,
+        .negative_timeout = options->negative_timeout,
+        .direct_io = options->cache == CACHE_NEVER || options->cache == CACHE_METADATA,
+        .allow_mmap = options->allow_mmap,
+        .keep_cache = options->cache == CACHE_ALWAYS,
+        .readdirplus = options->readdirplus,
+        .writeback = options->writeback,
+        .readonly = options->readonly,
+        .killpriv_v2 = options->killpriv_v2,
+        .announce_submounts = options->announce_submounts,
+    };
+}
+
+static int make_fs(const struct options *options, const struct xattrmap *xattrmap,
+                   const struct sandbox_result *sandbox, struct pt_fs **ret_fs)
+{
+    struct pt_config config = {
+        .root_fd = sandbox->root_fd,
+        .proc_self_fd = sandbox->proc_self_fd,
+        .readonly = options->readonly,
+        .xattr = options->xattr,
+        .xattrmap = xattrmap,
+        .writeback = options->writeback,
+        .allow_direct_io = options->allow_direct_io,
+        .preserve_noatime = options->preserve_noatime,
+    };
+    int err = pt_fs_new(&config, ret_fs);
+
+    if (err < 0) {
+        log_error("cannot read the shared directory '%s': %s", options->shared_dir,
+                  strerror(-err));
+    }
+    return err;
+}
+
+static struct worker_pool *make_workers(const struct options *options,
+                                        struct fuse_session *session)
+{
+    int threads = options->thread_pool_size;
+
+    if (threads == OPTIONS_THREADS_AUTO) {
+        threads = DEFAULT_WORKERS;
+    }
+    return threads > 0 ? worker_pool_new((unsigned)threads, on_thread_init, session) : NULL;
+}
+
+static enum vu_end serve_front_end(const struct options *options, struct fuse_session *session,
+                                   int conn_fd, int stop_fd)
+{
+    struct vu_config config = {
+        .tag = options->tag,
+        .chain_user_size = REQUEST_SIZE,
+        .poll_us = options->poll_us,
+    };
+    struct vu_device device = {
+        .thread_init = on_thread_init,
+        .serve = on_chain,
+        .cancel_waiting = on_cancel_waiting,
+        .opaque = session,
+    };
+
+    return vu_serve(conn_fd, stop_fd, &config, &device);
+}
+
+int serve(const struct options *options, const struct xattrmap *xattrmap,
+          const struct sandbox_result *sandbox, int conn_fd, int stop_fd)
+{
+    struct fuse_session session = {.config = fuse_config_of(options)};
+    enum vu_end end = VU_END_ERROR;
+
+    umask(0); /* the guest's kernel has applied the caller's */
+    if (confine(options) < 0 || make_fs(options, xattrmap, sandbox, &session.fs) < 0 ||
+        close_filter(options) < 0) {
+        return EXIT_FAILURE;
+    }
+    session.workers = make_workers(options, &session);
+    log_info("a front end has connected");
+    end = serve_front_end(options, &session, conn_fd, stop_fd);
+    if (end == VU_END_DISCONNECT) {
+        log_info("the front end has disconnected");
+    }
+    worker_pool_free(session.workers);
+    fuse_session_reset(&session);
+    pt_fs_free(session.fs);
+    return end == VU_END_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
+}

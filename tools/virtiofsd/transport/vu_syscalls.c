@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The system calls of this room: messages, guest memory, kicks and calls.
+ */
+#include "transport/vhost_user.h"
+
+#include "base/syscall_rule.h"
+
+const struct syscall_rule transport_syscalls[] = {
+    {"epoll_create1"},
+    {"epoll_ctl"},
+    {"epoll_pwait"},
+    {"epoll_wait"},
+    {"getsockopt"},
+    {"recvmsg"},
+    {"sendmsg"},
+    {0},
+};
