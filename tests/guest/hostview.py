@@ -74,7 +74,26 @@ def all_files_are_there(folder):
         equal((folder / f"copy-{cpu}").read_bytes() == (folder / "copy-0").read_bytes(), True)
 
 
+def quickstart_whiteouts(folder):
+    for name in ("deleted", "moved"):
+        st = os.lstat(folder / "upper" / name)
+        equal((name, stat.S_ISCHR(st.st_mode), st.st_rdev), (name, True, 0))
+
+
+def quickstart_opaque_mark(folder):
+    equal(os.getxattr(folder / "upper" / "dir", STORED + "trusted.overlay.opaque"), b"y")
+
+
+def quickstart_contents(folder):
+    upper = folder / "upper"
+    equal((upper / "created").read_text(), "made in the guest\n")
+    equal((upper / "linked").samefile(upper / "created"), True)
+    equal((upper / "kept").read_text(), "lower kept\nand more\n")
+    equal((upper / "made-away" / "file").read_text(), "deep\n")
+
+
 CHECKS = {
+    "quickstart": [quickstart_whiteouts, quickstart_opaque_mark, quickstart_contents],
     "overlay": [whiteouts_are_char_devices, opaque_mark_is_stored_by_the_map,
                 nothing_is_stored_as_trusted, contents_are_the_guests, hard_links_are_one_file],
     "thousand": [sums_match],

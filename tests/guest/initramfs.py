@@ -104,6 +104,19 @@ def busybox():
     raise FileNotFoundError("busybox is missing (Debian package busybox-static)")
 
 
+def expected(scripts, boots=1):
+    """The names that a guest with these scripts must report, in order."""
+    names = []
+    for turn in range(1, boots + 1):
+        prefix = f"boot{turn}." if boots > 1 else ""
+        names.append(f"{prefix}virtiofs_is_mounted")
+        for script in scripts:
+            found = re.findall(r"^test_([a-z0-9_]*)\(\)", script.read_text(), re.MULTILINE)
+            names += [f"{prefix}{script.stem}.{name}" for name in found]
+        names.append(f"{prefix}dmesg_is_clean")
+    return names
+
+
 def make(kernel, build, scripts, env):
     """The archive as bytes. env: what the guest's /init reads, a dictionary of plain words."""
     cpio = Cpio()
