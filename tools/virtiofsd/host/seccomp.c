@@ -11,6 +11,7 @@
 #include "host/seccomp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -95,10 +96,12 @@ static const struct syscall_rule base_syscalls[] = {
     /* descriptors: logging, signalfd, eventfd, waiting; nothing here opens anything */
     {"close"},
     {"eventfd2"},
-    {"fcntl", 1, SYSCALL_INT_ARG, 1 /* F_GETFD */},
-    {"fcntl", 1, SYSCALL_INT_ARG, 3 /* F_GETFL */},
-    {"fcntl64", 1, SYSCALL_INT_ARG, 1},
-    {"fcntl64", 1, SYSCALL_INT_ARG, 3},
+    {"fcntl", 1, SYSCALL_INT_ARG, F_GETFD},
+    {"fcntl", 1, SYSCALL_INT_ARG, F_SETFD},
+    {"fcntl", 1, SYSCALL_INT_ARG, F_GETFL},
+    {"fcntl64", 1, SYSCALL_INT_ARG, F_GETFD},
+    {"fcntl64", 1, SYSCALL_INT_ARG, F_SETFD},
+    {"fcntl64", 1, SYSCALL_INT_ARG, F_GETFL},
     {"fstat"},
     {"fstat64"},
     {"lseek"},
@@ -233,7 +236,8 @@ static void on_trap(int sig, siginfo_t *info, void *context)
                        info->si_syscall);
     ssize_t n = write(STDERR_FILENO, line, (size_t)len);
 
-    (void)n; /* nobody to tell */
+    (void)n;       /* nobody to tell */
+    (void)context; /* the number says enough */
     _exit(128 + sig);
 }
 
