@@ -91,14 +91,16 @@ static size_t map_list(const struct pt_fs *fs, char *list, size_t len)
         const char *name = list + from;
         size_t host_len = strnlen(name, len - from);
         const char *guest = name;
+        size_t guest_size = 0;
 
         from += host_len + 1;
         if (fs->config.xattrmap && xattrmap_server(fs->config.xattrmap, name, &guest) < 0) {
             continue;
         }
         /* A guest's name is the end of the host's: never longer, so this never overtakes. */
-        memmove(list + to, guest, strlen(guest) + 1);
-        to += strlen(guest) + 1;
+        guest_size = strlen(guest) + 1;
+        memmove(list + to, guest, guest_size);
+        to += guest_size;
     }
     return to;
 }
