@@ -295,6 +295,9 @@ static void worker_start(const struct sandbox_config *config, struct sandbox_res
         _exit(EXIT_FAILURE);
     }
     (void)close(report_fd); /* end of file: all is well */
+    if (config->supervisor_fd >= 0) {
+        (void)close(config->supervisor_fd); /* its lock lives on in the supervisor */
+    }
 }
 
 static int make_outer_namespaces(const struct sandbox_config *config, struct sandbox_result *ret,

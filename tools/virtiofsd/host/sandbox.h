@@ -36,7 +36,7 @@ struct sandbox_config {
     /* Wishes for a user namespace; without any, one is made only by who lacks CAP_SYS_ADMIN. */
     const struct userns_range *uid_map, *gid_map;
     size_t n_uid_map, n_gid_map;
-    /* The supervisor keeps this one open (the pid file and its lock); -1 for none. */
+    /* The supervisor keeps this one (the pid file and its lock), the worker closes it; or -1. */
     int supervisor_fd;
 };
 
