@@ -24,7 +24,7 @@ class Row:
     uid: int = 0  # who runs the daemon
     env: dict = field(default_factory=dict)  # for the scripts in the guest
     dmesg_allow: str = ""  # regular expression of kernel warnings that belong to the row
-    timeout: int = 180
+    timeout: int = 300
     host_checks: bool = True
 
 
