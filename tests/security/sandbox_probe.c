@@ -150,8 +150,9 @@ static void cmd_errors(void)
 
 static void cmd_ids(void)
 {
-    printf("ids %d %d %d %d pid %d userns %d setgroups %d\n", (int)getuid(), (int)geteuid(),
-           (int)getgid(), (int)getegid(), (int)getpid(), box.in_userns, box.may_setgroups);
+    printf("ids %d %d %d %d pid %d userns %d setgroups %d all %d\n", (int)getuid(), (int)geteuid(),
+           (int)getgid(), (int)getegid(), (int)getpid(), box.in_userns, box.may_setgroups,
+           box.has_all_ids);
 }
 
 static void cmd_mmap_exec(void)

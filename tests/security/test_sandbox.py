@@ -137,7 +137,9 @@ def namespaces_are_its_own():
         for kind in ("mnt", "pid", "net", "ipc", "uts"):
             expect(outside.namespace(probe.worker, kind) != outside.namespace("self", kind), kind)
         expect_equal(outside.namespace(probe.worker, "user"), outside.namespace("self", "user"))
-        expect_equal(probe.tell("ids")["ids"].split()[5], "1", "pid inside")
+        words = probe.tell("ids")["ids"].split()
+        expect_equal(words[5], "1", "pid inside")
+        expect_equal(words[-1], "1", "all ids are there")
 
 
 @test
@@ -345,7 +347,9 @@ def serves_as_user(*maps):
         os.chown(share, user.pw_uid, user.pw_gid)
         try:
             with Probe("namespace", "kill", *maps, prefix=prefix, share=share) as probe:
-                expect_equal(probe.tell("ids")["ids"].split()[:4], ["0", "0", "0", "0"], "inside")
+                words = probe.tell("ids")["ids"].split()
+                expect_equal(words[:4], ["0", "0", "0", "0"], "inside")
+                expect_equal(words[-1], "0", "all ids are there")
                 expect_equal(probe.tell("thread").get("getxattr"), "ok")
                 expect_equal(probe.tell("escape")["proc_dotdot"], "itself")
                 for which in ("CapPrm", "CapEff", "CapBnd"):

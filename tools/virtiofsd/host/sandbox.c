@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -99,6 +100,23 @@ static int open_mountinfo(const struct rooms *rooms, struct sandbox_result *ret,
 {
     ret->mountinfo_fd = openat(rooms->proc_self, "mountinfo", O_RDONLY | O_CLOEXEC);
     return ret->mountinfo_fd < 0 ? fail(ret_error, "cannot open /proc/self/mountinfo", NULL) : 0;
+}
+
+/* Asked here, where /proc is still the kernel's; a missing map means that it cannot be told. */
+static bool maps_all(int proc_self, const char *name)
+{
+    auto_fd
+    fd = openat(proc_self, name, O_RDONLY | O_CLOEXEC);
+    char text[64] = "";
+    unsigned inside = 1;
+    unsigned outside = 0;
+    unsigned count = 0;
+
+    if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0) {
+        return false;
+    }
+    return sscanf(text, "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 &&
+           count == UINT32_MAX;
 }
 
 /*
@@ -257,6 +275,8 @@ static int confine(const struct sandbox_config *config, struct sandbox_result *r
         res = open_mountinfo(&rooms, ret, ret_error);
     }
     if (res == 0) {
+        ret->has_all_ids =
+            maps_all(rooms.proc_self, "uid_map") && maps_all(rooms.proc_self, "gid_map");
         res = drop_groups(ret, ret_error);
     }
     return res;

@@ -54,6 +54,7 @@ struct sandbox_result {
     int proc_self_fd; /* /proc/self/fd of this process, O_PATH; ".." leads nowhere */
     int mountinfo_fd; /* its /proc/self/mountinfo, readable, paths relative to the share */
     bool in_userns;   /* a user namespace was made: ids are those inside */
+    bool has_all_ids; /* every uid and gid exists in the user namespace, made here or not */
     bool may_setgroups;
 };
 
