@@ -31,6 +31,7 @@ struct daemon {
     struct options options;
     struct xattrmap *xattrmap;
     struct userns_range *uid_map, *gid_map;
+    struct siphash_key handle_key;
     char *pid_path;
     int pid_fd;
     int listen_fd;
@@ -143,6 +144,34 @@ static struct sandbox_config sandbox_config_of(struct daemon *daemon)
     };
 }
 
+/*
+ * The key of this host and share: the same in the next life, unknown to the guest. machine-id(5)
+ * asks to be hashed with a purpose rather than used as it is.
+ */
+static int read_handle_key(struct daemon *daemon, char **ret_error)
+{
+    g_autofree char *machine_id = NULL;
+    g_autofree char *digest = NULL;
+    struct stat st = {0};
+    gsize len = 0;
+
+    (void)ret_error;
+    if (!g_file_get_contents("/etc/machine-id", &machine_id, &len, NULL) || len < 32) {
+        daemon->handle_key = (struct siphash_key){
+            .k0 = ((uint64_t)g_random_int() << 32) | g_random_int(),
+            .k1 = ((uint64_t)g_random_int() << 32) | g_random_int(),
+        };
+        log_info("no /etc/machine-id: file handles of the guest will not survive a restart");
+        return 0;
+    }
+    (void)stat(daemon->options.shared_dir, &st);
+    digest = g_compute_hmac_for_data(G_CHECKSUM_SHA256, (const guchar *)machine_id, len,
+                                     (const guchar *)&st.st_ino, sizeof(st.st_ino));
+    sscanf(digest, "%16" G_GINT64_MODIFIER "x%16" G_GINT64_MODIFIER "x", &daemon->handle_key.k0,
+           &daemon->handle_key.k1);
+    return 0;
+}
+
 static int rehearse_sandbox(struct daemon *daemon, char **ret_error)
 {
     struct sandbox_config config = sandbox_config_of(daemon);
@@ -185,7 +214,8 @@ static int open_socket(struct daemon *daemon, char **ret_error)
 
 static start_step *const start_steps[] = {
     check_shared_dir, check_xattrmap,   check_modcaps, check_socket,
-    set_limits,       rehearse_sandbox, catch_signals, open_socket,
+    set_limits,       read_handle_key,  rehearse_sandbox, catch_signals,
+    open_socket,
 };
 
 /* Callers wait for this line and count it (callers.md: Kata reads stderr until it comes). */
@@ -229,7 +259,8 @@ static int wait_and_serve(struct daemon *daemon)
         daemon->made_socket = false;
         daemon->pid_fd = -1;
     }
-    return serve(&daemon->options, daemon->xattrmap, &sandbox, conn_fd, daemon->stop_fd);
+    return serve(&daemon->options, daemon->xattrmap, &daemon->handle_key, &sandbox, conn_fd,
+                 daemon->stop_fd);
 }
 
 static void clean_up(struct daemon *daemon)

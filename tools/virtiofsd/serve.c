@@ -94,7 +94,8 @@ static struct fuse_config fuse_config_of(const struct options *options)
 }
 
 static int make_fs(const struct options *options, const struct xattrmap *xattrmap,
-                   const struct sandbox_result *sandbox, struct pt_fs **ret_fs)
+                   const struct siphash_key *handle_key, const struct sandbox_result *sandbox,
+                   struct pt_fs **ret_fs)
 {
     struct pt_config config = {
         .root_fd = sandbox->root_fd,
@@ -105,6 +106,8 @@ static int make_fs(const struct options *options, const struct xattrmap *xattrma
         .writeback = options->writeback,
         .allow_direct_io = options->allow_direct_io,
         .preserve_noatime = options->preserve_noatime,
+        .file_handles = options->inode_file_handles != FILE_HANDLES_NEVER,
+        .handle_key = *handle_key,
     };
     int err = pt_fs_new(&config, ret_fs);
 
@@ -145,16 +148,18 @@ static enum vu_end serve_front_end(const struct options *options, struct fuse_se
 }
 
 int serve(const struct options *options, const struct xattrmap *xattrmap,
-          const struct sandbox_result *sandbox, int conn_fd, int stop_fd)
+          const struct siphash_key *handle_key, const struct sandbox_result *sandbox, int conn_fd,
+          int stop_fd)
 {
     struct fuse_session session = {.config = fuse_config_of(options)};
     enum vu_end end = VU_END_ERROR;
 
     umask(0); /* the guest's kernel has applied the caller's */
-    if (confine(options) < 0 || make_fs(options, xattrmap, sandbox, &session.fs) < 0 ||
+    if (confine(options) < 0 || make_fs(options, xattrmap, handle_key, sandbox, &session.fs) < 0 ||
         close_filter(options) < 0) {
         return EXIT_FAILURE;
     }
+    session.config.export_handles = pt_can_export(session.fs);
     session.workers = make_workers(options, &session);
     log_info("a front end has connected");
     end = serve_front_end(options, &session, conn_fd, stop_fd);

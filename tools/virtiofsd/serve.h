@@ -5,6 +5,7 @@
 #ifndef SERVE_H
 #define SERVE_H
 
+#include "base/siphash.h"
 #include "host/sandbox.h"
 #include "options.h"
 
@@ -16,6 +17,7 @@ struct xattrmap;
  * the exit status.
  */
 int serve(const struct options *options, const struct xattrmap *xattrmap,
-          const struct sandbox_result *sandbox, int conn_fd, int stop_fd);
+          const struct siphash_key *handle_key, const struct sandbox_result *sandbox, int conn_fd,
+          int stop_fd);
 
 #endif

@@ -222,9 +222,9 @@ static uint32_t dev_salt(const struct inode_table *table, uint64_t dev)
 
 /* A number that no inode of the stripe has; nearly always the first that is tried. */
 static uint64_t pick_nodeid(const struct inode_table *table, struct stripe *stripe,
-                            const struct inode_id *id, uint32_t generation)
+                            const struct inode_id *id, uint32_t token)
 {
-    uint32_t high = generation ^ dev_salt(table, id->dev);
+    uint32_t high = token ^ dev_salt(table, id->dev);
     uint64_t nodeid = ((uint64_t)high << 32) | fold_ino(id->ino);
 
     while (nodeid <= FUSE_ROOT_ID || find_nodeid(stripe, nodeid)) {
@@ -266,7 +266,7 @@ static struct inode *make_inode(int fd, const struct statx *st)
 }
 
 struct inode *inode_table_add(struct inode_table *table, int fd, const struct statx *st,
-                              uint32_t generation, bool whiteout)
+                              uint32_t token, bool whiteout)
 {
     struct inode *inode = make_inode(fd, st);
     struct stripe *stripe = NULL;
@@ -275,7 +275,7 @@ struct inode *inode_table_add(struct inode_table *table, int fd, const struct st
     if (!inode) {
         return NULL;
     }
-    inode->generation = generation;
+    inode->generation = token;
     inode->whiteout = whiteout;
     stripe = stripe_of(table, fold_ino(inode->id.ino));
     pthread_mutex_lock(&stripe->lock);
@@ -284,7 +284,7 @@ struct inode *inode_table_add(struct inode_table *table, int fd, const struct st
         faster->nlookup++;
         inode_ref(faster);
     } else {
-        inode->nodeid = pick_nodeid(table, stripe, &inode->id, generation);
+        inode->nodeid = pick_nodeid(table, stripe, &inode->id, token);
         inode->nlookup = 1;
         link_inode(stripe, inode);
     }

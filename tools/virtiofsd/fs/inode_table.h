@@ -75,11 +75,11 @@ struct inode *inode_table_find(struct inode_table *table, const struct inode_id 
 
 /*
  * Adds what `fd` (O_PATH, taken over) refers to and counts one lookup; if another thread was
- * faster its inode is used and fd is closed. Returns a reference, or NULL without memory (fd is
- * then closed too).
+ * faster its inode is used and fd is closed. `token` becomes the nodeid's upper half
+ * (host_handle.h; 0: none). Returns a reference, or NULL without memory (fd is then closed too).
  */
 struct inode *inode_table_add(struct inode_table *table, int fd, const struct statx *st,
-                              uint32_t generation, bool whiteout);
+                              uint32_t token, bool whiteout);
 
 /* The root of the share: always nodeid 1, never forgotten. fd is taken over. */
 struct inode *inode_table_add_root(struct inode_table *table, int fd, const struct statx *st);

@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "base/siphash.h"
 #include "base/syscall_rule.h"
 #include "fs/creds.h"
 
@@ -38,6 +39,8 @@ struct pt_config {
     bool writeback;                  /* the guest caches writes: it may read what it only writes */
     bool allow_direct_io;
     bool preserve_noatime;
+    bool file_handles;              /* find files again by nodeid, if the host can */
+    struct siphash_key handle_key;  /* what makes nodeids of this share unguessable */
 };
 
 /* A name in a directory as a guest sees it. */
@@ -81,6 +84,9 @@ void pt_reset(struct pt_fs *fs);
 int pt_statfs(struct pt_fs *fs, uint64_t nodeid, struct statvfs *ret);
 int pt_syncfs(struct pt_fs *fs, uint64_t nodeid);
 
+/* Whether nodeids of a former life can be looked up: FUSE_EXPORT_SUPPORT may be promised. */
+bool pt_can_export(const struct pt_fs *fs);
+
 struct pt_figures {
     uint64_t inodes;
     uint64_t handles;
@@ -89,7 +95,10 @@ void pt_figures(struct pt_fs *fs, struct pt_figures *ret);
 
 /* --- names (pt_lookup.c, pt_namespace.c) --- */
 
-/* "." and ".." are looked up too; -ENOENT for ".." of the root. */
+/*
+ * "." and ".." are looked up too, and "." also of a nodeid that was given out in another life:
+ * -ESTALE when it cannot be found again. -ENOENT for ".." of the root.
+ */
 int pt_lookup(struct pt_fs *fs, uint64_t parent, const char *name, struct pt_entry *ret);
 /* False when the number was unknown or had fewer lookups: the guest's mistake, harmless here. */
 bool pt_forget(struct pt_fs *fs, uint64_t nodeid, uint64_t n);

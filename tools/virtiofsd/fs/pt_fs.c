@@ -52,6 +52,21 @@ static bool flush_matters(int fd)
     }
 }
 
+static void open_host_handles(struct pt_fs *fs)
+{
+    int fd = -1;
+
+    fs->host_handles.mount_fd = -1;
+    if (fs->config.file_handles && pt_reopen(fs, fs->root, O_RDONLY | O_DIRECTORY, &fd) == 0) {
+        host_handles_init(&fs->host_handles, fd, fs->root_dev, &fs->config.handle_key);
+    }
+}
+
+bool pt_can_export(const struct pt_fs *fs)
+{
+    return fs->host_handles.layout != NULL;
+}
+
 int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs)
 {
     struct pt_fs *fs = g_new0(struct pt_fs, 1);
@@ -70,6 +85,7 @@ int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs)
     fs->handles = handle_table_new();
     fs->root = inode_table_add_root(fs->inodes, config->root_fd, &st);
     fs->flush_matters = flush_matters(config->root_fd);
+    open_host_handles(fs);
     *ret_fs = fs;
     return 0;
 }
@@ -81,6 +97,7 @@ void pt_fs_free(struct pt_fs *fs)
     }
     handle_table_free(fs->handles);
     inode_table_free(fs->inodes);
+    host_handles_done(&fs->host_handles);
     (void)close(fs->config.proc_self_fd);
     g_free(fs);
 }

@@ -7,6 +7,7 @@
 
 #include "fs/creds.h"
 #include "fs/handle_table.h"
+#include "fs/host_handle.h"
 #include "fs/inode_table.h"
 #include "fs/pt.h"
 
@@ -17,6 +18,7 @@ struct pt_fs {
     struct handle_table *handles;
     struct inode *root;
     uint64_t root_dev;
+    struct host_handles host_handles;
     bool flush_matters; /* a host file system that reports write errors at close */
 };
 

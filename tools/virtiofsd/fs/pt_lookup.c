@@ -60,7 +60,9 @@ static int inode_of_fd(struct pt_fs *fs, int path_fd, struct statx *st, struct i
     *ret_inode = inode_table_find(fs->inodes, &id);
     *ret_known = *ret_inode != NULL;
     if (!*ret_inode) {
-        *ret_inode = inode_table_add(fs->inodes, g_steal_fd(&fd), st, 0, false);
+        uint32_t token = host_handle_token(&fs->host_handles, fd, id.dev, id.ino);
+
+        *ret_inode = inode_table_add(fs->inodes, g_steal_fd(&fd), st, token, false);
     }
     return *ret_inode ? 0 : -ENOMEM;
 }
@@ -134,8 +136,8 @@ int pt_lookup_fd(struct pt_fs *fs, struct inode *dir, int fd, struct pt_entry *r
     return err;
 }
 
-/* "." of any inode the guest knows, "..": for guests that decode file handles. */
-static int lookup_dot(struct pt_fs *fs, struct inode *inode, struct pt_entry *ret)
+/* "." of an inode the guest knows. */
+static int lookup_self(struct pt_fs *fs, struct inode *inode, struct pt_entry *ret)
 {
     int err = pt_stat_inode(fs, inode, &ret->st);
 
@@ -147,18 +149,114 @@ static int lookup_dot(struct pt_fs *fs, struct inode *inode, struct pt_entry *re
     return 0;
 }
 
+/*
+ * Is the directory behind fd the root of the share or below it? Climbs; a directory that the host
+ * has moved out of the share has no business here any longer.
+ */
+static bool is_in_share(struct pt_fs *fs, int dir_fd)
+{
+    enum { DEEPEST = 2048 }; /* PATH_MAX / 2: no path that could be named is deeper */
+    int fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+    bool found = false;
+    struct inode_id below = {0};
+
+    for (int depth = 0; fd >= 0 && depth < DEEPEST; depth++) {
+        struct statx st;
+        struct inode_id id;
+        int up = -1;
+
+        if (statx(fd, "", AT_EMPTY_PATH, PT_STATX_MASK, &st) < 0) {
+            break;
+        }
+        id = inode_id_of(&st);
+        if (id.ino == fs->root->id.ino && id.dev == fs->root->id.dev) {
+            found = true;
+            break;
+        }
+        if (id.ino == below.ino && id.dev == below.dev) {
+            break; /* the host's "/" */
+        }
+        below = id;
+        up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        (void)close(fd);
+        fd = up;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return found;
+}
+
+/* The entry of an O_PATH descriptor that no name led to; taken over. */
+static int entry_of_fd(struct pt_fs *fs, int path_fd, struct pt_entry *ret)
+{
+    auto_inode inode = NULL;
+    bool known = false;
+    int err = inode_of_fd(fs, path_fd, &ret->st, &inode, &known);
+
+    if (err == 0) {
+        show(fs, NULL, inode, ret);
+    }
+    return err;
+}
+
+/* "." of an inode that the guest knew in another life. */
+static int lookup_by_handle(struct pt_fs *fs, uint64_t nodeid, struct pt_entry *ret)
+{
+    struct stat st;
+    int fd = -1;
+    int err = host_handle_open(&fs->host_handles, (uint32_t)nodeid, (uint32_t)(nodeid >> 32), &fd);
+
+    if (err < 0) {
+        return err;
+    }
+    if (fstat(fd, &st) < 0 || st.st_nlink == 0 || (S_ISDIR(st.st_mode) && !is_in_share(fs, fd))) {
+        (void)close(fd);
+        return -ESTALE;
+    }
+    err = entry_of_fd(fs, fd, ret);
+    if (err == 0 && ret->nodeid != nodeid) {
+        inode_table_forget(fs->inodes, ret->nodeid, 1);
+        err = -ESTALE;
+    }
+    return err;
+}
+
+/* ".." of a directory, never of the root. */
+static int lookup_parent(struct pt_fs *fs, struct inode *dir, struct pt_entry *ret)
+{
+    int fd = -1;
+
+    if (dir == fs->root) {
+        return -ENOENT;
+    }
+    if (!S_ISDIR(dir->type)) {
+        return -ENOTDIR;
+    }
+    fd = openat(dir->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (!is_in_share(fs, fd)) {
+        (void)close(fd);
+        return -ESTALE;
+    }
+    return entry_of_fd(fs, fd, ret);
+}
+
 int pt_lookup(struct pt_fs *fs, uint64_t parent, const char *name, struct pt_entry *ret)
 {
     auto_inode dir = inode_table_get(fs->inodes, parent);
+    bool is_self = strcmp(name, ".") == 0;
 
     if (!dir) {
-        return -EINVAL;
+        return is_self ? lookup_by_handle(fs, parent, ret) : -EINVAL;
     }
-    if (strcmp(name, ".") == 0) {
-        return lookup_dot(fs, dir, ret);
+    if (is_self) {
+        return lookup_self(fs, dir, ret);
     }
     if (strcmp(name, "..") == 0) {
-        return -ENOENT;
+        return lookup_parent(fs, dir, ret);
     }
     return pt_lookup_in(fs, dir, name, ret);
 }
