@@ -109,7 +109,12 @@ test_hard_link() {
     is "$(stat -c %h $M/linked2)" 2
     echo both >>$M/linked2
     is "$(tail -n 1 $M/linked)" both
-    is "$(stat -c %i $M/linked)" "$(stat -c %i $M/linked2)"
+    is "$(stat -c %i "$U/linked")" "$(stat -c %i "$U/linked2")"
+    # With the lower on a share whose file handles cannot be decoded, overlayfs has no way to
+    # recognise where the second name came from, and gives it a number of its own.
+    if [ "$LOWER" != share ]; then
+        is "$(stat -c %i $M/linked)" "$(stat -c %i $M/linked2)"
+    fi
 }
 
 test_change_owner_and_mode() {
