@@ -50,5 +50,6 @@ def run():
             line = f"not ok {number} {func.__name__}"
             for text in traceback.format_exc().splitlines():
                 print(f"# {text}")
+                print(text, file=sys.stderr)
         print(line, flush=True)
     return 1 if failed else 0

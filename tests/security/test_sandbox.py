@@ -6,6 +6,7 @@ and then tries from inside what a compromised worker would try.
 Usage: test_sandbox.py [TEST...], with PROBE naming the program."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -411,6 +412,21 @@ def a_share_that_cannot_be_used_is_named():
         code, error = probe.end()
         expect_equal(code, 1)
         expect("/nonexistent/share" in error and "No such file" in error, error)
+
+
+@test
+def promises_name_tests_that_exist():
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, "../../docs/security.rst"), encoding="utf-8") as file:
+        promises = file.read().partition("Not promised")[0]
+    defined = ""
+    for name in ("test_sandbox.py", "test_daemon.py"):
+        with open(os.path.join(here, name), encoding="utf-8") as file:
+            defined += file.read()
+    named = set(re.findall(r"\b[a-z]+(?:_[a-z]+){3,}\b", promises))
+    expect(len(named) > 15, "found only", named)
+    for name in named:
+        expect(f"def {name}(" in defined, name)
 
 
 if __name__ == "__main__":
