@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -96,8 +95,8 @@ def tracked(*patterns):
                   if not patterns or any(path.match(pattern) for pattern in patterns))
 
 
-def tap(tally, output, status, log):
-    """Counts the cases of TAP output; what ends badly without a bad case is one itself."""
+def tap(tally, output, status, program, errors=""):
+    """Counts the cases of a program's TAP output; a bad end without a bad case is one itself."""
     lines = output.splitlines()
     bad = planned = seen = 0
     for index, line in enumerate(lines):
@@ -108,7 +107,7 @@ def tap(tally, output, status, log):
             continue
         seen += 1
         if case.group(3):
-            tally.skip(case.group(2), case.group(4))
+            tally.skip(f"{program}: {case.group(2)}", case.group(4))
         else:
             detail = []
             for more in lines[index + 1:]:
@@ -116,10 +115,11 @@ def tap(tally, output, status, log):
                     break
                 detail.append(more)
             bad += bool(case.group(1))
-            tally.case(case.group(2), not case.group(1), "\n".join(detail[-30:]))
+            tally.case(f"{program}: {case.group(2)}", not case.group(1),
+                       "\n".join([*errors.splitlines()[-20:], *detail[-30:]]))
     if seen == 0 or planned != seen or (status and not bad):
-        tally.case(f"{log} ends well", False,
-                   f"{seen} of {planned} cases, status {status}\n" + "\n".join(lines[-15:]))
+        tally.case(f"{program} ends well", False, "\n".join(
+            [f"{seen} of {planned} cases, status {status}", *lines[-10:], *errors.splitlines()[-20:]]))
 
 
 def formatting(tally):
@@ -147,7 +147,7 @@ def licence(tally):
 
 def doors(tally):
     status, output = execute([sys.executable, "-B", TOP / "tests" / "doors.py"], "doors")
-    tap(tally, output, status, "doors.py")
+    tap(tally, output, status, "doors")
 
 
 def set_up(tally, folder, options, env, log):
@@ -188,8 +188,7 @@ def without_aslr():
 
 
 def meson_test(tally, folder, log, suites, env=None):
-    """Runs the suites and counts their cases: meson's JUnit file has one for each line of TAP,
-    its JSON file tells which programs ended badly."""
+    """Runs the suites and counts their cases, from what meson writes down of each program."""
     known = subprocess.run(["meson", "introspect", "--tests", str(folder)], capture_output=True,
                            text=True)
     there = {suite.split(":")[-1] for test in json.loads(known.stdout or "[]")
@@ -198,53 +197,35 @@ def meson_test(tally, folder, log, suites, env=None):
     if not chosen:
         tally.skip(f"tests of {', '.join(suites)} in {folder.name}", "there are none yet")
         return
-    base = folder / "meson-logs" / "testlog"
-    for suffix in (".json", ".junit.xml"):
-        base.with_suffix(suffix).unlink(missing_ok=True)
+    written = folder / "meson-logs" / "testlog.json"
+    written.unlink(missing_ok=True)
     words = [word for suite in chosen for word in ("--suite", suite)]
-    execute([*without_aslr(), "meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs",
-             *words], log, env)
+    status, output = execute([*without_aslr(), "meson", "test", "-C", folder, "--no-rebuild",
+                              "--print-errorlogs", *words], log, env)
     try:
-        programs = [json.loads(line) for line in base.with_suffix(".json").open()]
-        cases = junit(base.with_suffix(".junit.xml"))
-    except (OSError, ValueError, ElementTree.ParseError) as problem:
-        tally.case(f"{folder.name}: meson test", False, str(problem))
+        programs = [json.loads(line) for line in written.open()]
+    except (OSError, ValueError) as problem:
+        tally.case(f"{folder.name}: meson test", False, f"{problem}\n{output}")
         return
+    bad = len(tally.failures)
     for program in programs:
-        report(tally, program, cases.get(program["name"].split(" / ")[-1], []))
+        report(tally, program)
+    if not programs or (status and bad == len(tally.failures)):
+        tally.case(f"{folder.name}: meson test", False, output)
 
 
-def junit(path):
-    """{test: [(case, outcome, text)]}"""
-    found = {}
-    for suite in ElementTree.parse(path).getroot().iter("testsuite"):
-        for case in suite.iter("testcase"):
-            outcome = next((word for word in ("failure", "error", "skipped")
-                            if case.find(word) is not None), "passed")
-            test = suite.get("name").split(".")[-1]
-            found.setdefault(test, []).append((case.get("name"), outcome))
-    return found
-
-
-def report(tally, program, cases):
+def report(tally, program):
+    """One program: a case for each line of TAP, or one in all."""
     name = program["name"].split(" / ")[-1]
-    text = f"{program.get('stdout', '')}\n{program.get('stderr', '')}"
+    output, errors = program.get("stdout") or "", program.get("stderr") or ""
     good = program["result"] in ("OK", "EXPECTEDFAIL")
-    if len(cases) < 2 and program["result"] == "SKIP":
-        tally.skip(name, "the test says so")
-        return
-    if not cases or (len(cases) == 1 and cases[0][0] == program["name"]):
-        tally.case(name, good, text)
-        return
-    bad = 0
-    for case, outcome in cases:
-        if outcome == "skipped":
-            tally.skip(f"{name}: {case}", "the test says so")
-        else:
-            bad += outcome != "passed"
-            tally.case(f"{name}: {case}", outcome == "passed", text if bad == 1 else "")
-    if not good and not bad and program["result"] != "SKIP":
-        tally.case(f"{name} ends well", False, f"{program['result']}\n{text}")
+    if program["result"] == "SKIP" and not re.search(r"^ok", output, re.MULTILINE):
+        tally.skip(name, (output.splitlines() or ["the test says so"])[-1])
+    elif re.search(r"^(not )?ok\b", output, re.MULTILINE):
+        skipped = program["result"] == "SKIP"
+        tap(tally, output, 0 if good or skipped else program["returncode"] or 1, name, errors)
+    else:
+        tally.case(name, good, f"{program['result']}\n{output}\n{errors}")
 
 
 def gcc(tally):
@@ -281,7 +262,7 @@ def fuzz(tally):
 def guests(tally, *rows, env=None, log="guest"):
     status, output = execute([sys.executable, "-B", TOP / "tests" / "guest" / "run", *rows], log,
                              {"VIRTIOFSD_BUILD": str(BUILD), **(env or {})})
-    tap(tally, output, status, "guest tests")
+    tap(tally, output, status, log)
 
 
 def guest(tally):

@@ -73,7 +73,7 @@ static void compare(const struct idmap *map, const struct idmap_rule *rules, siz
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct idmap_rule rules[MAX_RULES];
+    struct idmap_rule rules[MAX_RULES] = {0};
     struct idmap *map = NULL;
     g_autofree char *error = NULL;
     size_t n = 0;
