@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What an administrator sees of a process from outside: /proc/PID and signals."""
 
+import atexit
+import functools
 import os
 import pwd
 import shutil
@@ -90,19 +92,33 @@ def need(program):
         raise Skip(f"needs {program}")
 
 
+def _user_tool(*words):
+    """useradd and userdel lock /etc/passwd; another test may hold it."""
+    for _ in range(50):
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
+        if result.returncode == 0:
+            return
+        if "lock" not in result.stderr:
+            break
+        time.sleep(0.1)
+    raise AssertionError(f"{words[0]}: {result.stderr}")
+
+
+@functools.cache
+def _make_user():
+    need("useradd")
+    name = f"virtiofsd-t{os.getpid()}"
+    _user_tool("useradd", "--no-create-home", "--system", "--add-subids-for-system", name)
+    atexit.register(_user_tool, "userdel", name)
+    return pwd.getpwnam(name)
+
+
 @contextmanager
 def ordinary_user():
-    """The command prefix that makes a program run as a user of its own, with subordinate ids."""
+    """A user of its own with subordinate ids, and the command prefix that runs a program as it."""
     need_root()
     need("setpriv")
-    name = "virtiofsd-test"
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        need("useradd")
-        subprocess.run(["useradd", "--no-create-home", "--add-subids-for-system", "--system",
-                        name], check=True)
-    user = pwd.getpwnam(name)
+    user = _make_user()
     yield user, ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups"]
 
 

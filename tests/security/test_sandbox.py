@@ -383,6 +383,27 @@ def ordinary_user_brings_subordinate_ids():
 
 
 @test
+def masked_proc_is_no_obstacle():
+    # as containers do it: something mounted over part of /proc forbids mounting another /proc
+    outside.need("unshare")
+    with ordinary_user() as (user, prefix):
+        share = tempfile.mkdtemp(prefix="virtiofsd-share-")
+        os.chown(share, user.pw_uid, user.pw_gid)
+        mask = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc/tty && exec "$@"', "sh"]
+        check = subprocess.run([*mask, *prefix, "unshare", "-Urpf", "mount", "-t", "proc", "proc",
+                                "/proc"], capture_output=True, check=False)
+        expect(check.returncode != 0, "the mask does not work: nothing would be tested")
+        try:
+            with Probe("namespace", prefix=[*mask, *prefix], share=share) as probe:
+                expect_equal(probe.tell("thread").get("getxattr"), "ok")
+                answer = probe.tell("escape")
+                expect_equal(answer["proc_dotdot"], "itself")
+                expect(int(probe.tell("mounts")["mountinfo"]) > 0, "mountinfo")
+        finally:
+            shutil.rmtree(share)
+
+
+@test
 def foreign_ids_are_refused_in_words():
     outside.need("newuidmap")
     with ordinary_user() as (user, prefix):
