@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Starts and stops the daemon under test, whichever it is.
 
-VIRTIOFSD names the binary; without it the one in the build folder is taken. The two command-line
+VIRTIOFSD names the binary; without it the one in the build folder is taken. VIRTIOFSD_OPTS are
+further words for its command line. The two command-line
 dialects meet only here: which one a daemon speaks it says itself in --print-capabilities, the way
 libvirt asks.
 """
@@ -65,7 +66,8 @@ class Daemon:
 
     def __enter__(self):
         path = binary()
-        command = [path, *arguments(path, self.share, self.socket, self.options)]
+        command = [path, *arguments(path, self.share, self.socket, self.options),
+                   *os.environ.get("VIRTIOFSD_OPTS", "").split()]
         if self.uid:
             command = ["setpriv", "--reuid", self.uid, "--regid", self.uid, "--clear-groups",
                        *command]
