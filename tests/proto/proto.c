@@ -98,14 +98,40 @@ void proto_free(struct proto *p)
     g_free(p);
 }
 
-void proto_stop_exit(struct proto *p, int code)
+/* What a sanitizer or a supervisor says about a crash is no end by itself. */
+static void check_no_crash(struct proto *p)
+{
+    static const char *const signs[] = {"Sanitizer", "runtime error:", "ended by signal"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(signs); i++) {
+        if (daemon_log_lines(&p->d, signs[i])) {
+            proto_check(p, __FILE__, __LINE__, "the daemon crashed", -1, 0);
+        }
+    }
+}
+
+static void wait_exit(struct proto *p, int code, int other_code)
 {
     OK(p, daemon_wait_exit(&p->d, frontend_timeout_ms()));
-    if (!WIFEXITED(p->d.status) || WEXITSTATUS(p->d.status) != code) {
+    check_no_crash(p);
+    if (!WIFEXITED(p->d.status) ||
+        (WEXITSTATUS(p->d.status) != code && WEXITSTATUS(p->d.status) != other_code)) {
         g_autofree char *text = g_strdup_printf("exit status %#x", (unsigned)p->d.status);
 
         proto_check(p, __FILE__, __LINE__, text, -1, code);
     }
+}
+
+void proto_stop_exit(struct proto *p, int code)
+{
+    wait_exit(p, code, code);
+    proto_free(p);
+}
+
+void proto_stop_alive(struct proto *p)
+{
+    vmm_disconnect(&p->vmm);
+    wait_exit(p, 0, 1);
     proto_free(p);
 }
 

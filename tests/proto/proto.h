@@ -50,6 +50,8 @@ void proto_connect(struct proto *p, const struct proto_opts *opts);
 void proto_stop(struct proto *p);
 /* The end of a daemon that exits by itself, with that code. */
 void proto_stop_exit(struct proto *p, int code);
+/* The end of a daemon whose front end misbehaved: code 0 or 1, but by itself. */
+void proto_stop_alive(struct proto *p);
 /* Frees what is left, whatever the state. */
 void proto_free(struct proto *p);
 
