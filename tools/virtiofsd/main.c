@@ -17,10 +17,12 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "check.h"
 #include "fs/xattrmap.h"
 #include "host/caps.h"
 #include "host/limits.h"
 #include "host/pidfile.h"
+#include "host/probe.h"
 #include "host/sandbox.h"
 #include "options.h"
 #include "serve.h"
@@ -32,6 +34,7 @@ struct daemon {
     struct xattrmap *xattrmap;
     struct userns_range *uid_map, *gid_map;
     struct siphash_key handle_key;
+    struct pt_overlay overlay;
     char *pid_path;
     int pid_fd;
     int listen_fd;
@@ -74,17 +77,59 @@ static int check_shared_dir(struct daemon *daemon, char **ret_error)
     return 0;
 }
 
+/* The map that was asked for, or the one an overlay upper needs: trusted.* where anybody may. */
 static int check_xattrmap(struct daemon *daemon, char **ret_error)
 {
+    const char *text = daemon->options.xattrmap;
     g_autofree char *reason = NULL;
+    char buf[XATTRMAP_NAME_SIZE];
+    const char *host_name = NULL;
 
-    if (!daemon->options.xattrmap) {
+    if (!text && daemon->options.overlay_upper) {
+        text = XATTRMAP_TRUSTED_TO_USER;
+    }
+    if (!text) {
         return 0;
     }
-    daemon->xattrmap = xattrmap_parse(daemon->options.xattrmap, &reason);
+    daemon->xattrmap = xattrmap_parse(text, &reason);
     if (!daemon->xattrmap) {
         return fail(-EINVAL, ret_error, g_strdup_printf("--xattrmap: %s", reason));
     }
+    if (daemon->options.overlay_upper &&
+        xattrmap_client(daemon->xattrmap, "trusted.overlay.opaque", buf, sizeof(buf),
+                        &host_name) < 0) {
+        return fail(-EINVAL, ret_error,
+                    g_strdup("--xattrmap keeps trusted.overlay.* from the guest, which "
+                             "--overlay-upper needs; leave it out or map trusted. too"));
+    }
+    return 0;
+}
+
+static int probe_overlay(struct daemon *daemon, char **ret_error)
+{
+    const char *dir = daemon->options.shared_dir;
+    enum whiteout_mode form = daemon->options.whiteout;
+    struct share_probe probe;
+
+    if (!daemon->options.overlay_upper) {
+        return 0;
+    }
+    probe_share(dir, &probe);
+    if (!probe.serves) {
+        return fail(-EOPNOTSUPP, ret_error, probe_refusal(&probe, dir));
+    }
+    if (form == WHITEOUT_NATIVE && !probe.native_whiteouts) {
+        return fail(-EOPNOTSUPP, ret_error,
+                    g_strdup_printf("'%s' (%s) does not take whiteouts as they are; use "
+                                    "--whiteout=auto", dir, probe.fs_type));
+    }
+    daemon->overlay = (struct pt_overlay){
+        .on = true,
+        .try_native = probe.native_whiteouts && form != WHITEOUT_EMULATE,
+        .unstable_ids = probe.unstable_ids,
+    };
+    log_info("'%s' (%s) serves as an overlay upper; whiteouts are %s", dir, probe.fs_type,
+             daemon->overlay.try_native ? "stored as they are" : "emulated");
     return 0;
 }
 
@@ -214,8 +259,8 @@ static int open_socket(struct daemon *daemon, char **ret_error)
 
 static start_step *const start_steps[] = {
     check_shared_dir, check_xattrmap,   check_modcaps, check_socket,
-    set_limits,       read_handle_key,  rehearse_sandbox, catch_signals,
-    open_socket,
+    set_limits,       read_handle_key,  rehearse_sandbox, probe_overlay,
+    catch_signals,    open_socket,
 };
 
 /* Callers wait for this line and count it (callers.md: Kata reads stderr until it comes). */
@@ -232,10 +277,15 @@ static void announce(const struct daemon *daemon)
 static int wait_and_serve(struct daemon *daemon)
 {
     struct sandbox_config config = sandbox_config_of(daemon);
-    struct sandbox_result sandbox;
+    struct serve_config serving = {
+        .options = &daemon->options,
+        .xattrmap = daemon->xattrmap,
+        .overlay = daemon->overlay,
+        .handle_key = daemon->handle_key,
+        .stop_fd = daemon->stop_fd,
+    };
     g_autofree char *error = NULL;
-    int conn_fd = -1;
-    int err = vu_accept(daemon->listen_fd, daemon->stop_fd, &conn_fd);
+    int err = vu_accept(daemon->listen_fd, daemon->stop_fd, &serving.conn_fd);
 
     if (err == -ECANCELED) {
         return EXIT_SUCCESS;
@@ -246,21 +296,20 @@ static int wait_and_serve(struct daemon *daemon)
     }
     (void)close(daemon->listen_fd); /* one front end in a life: who comes next is refused */
     daemon->listen_fd = -1;
-    err = sandbox_enter(&config, &sandbox, &error);
+    err = sandbox_enter(&config, &serving.sandbox, &error);
     if (err < 0) {
         log_error("%s", error);
         return EXIT_FAILURE;
     }
-    if (sandbox.role == SANDBOX_FINISHED) {
-        return sandbox.exit_status;
+    if (serving.sandbox.role == SANDBOX_FINISHED) {
+        return serving.sandbox.exit_status;
     }
     if (config.confinement != CONFINE_NONE) {
         /* Cleaning up is the supervisor's: these paths mean something else in here. */
         daemon->made_socket = false;
         daemon->pid_fd = -1;
     }
-    return serve(&daemon->options, daemon->xattrmap, &daemon->handle_key, &sandbox, conn_fd,
-                 daemon->stop_fd);
+    return serve(&serving);
 }
 
 static void clean_up(struct daemon *daemon)
@@ -284,8 +333,8 @@ static int run_daemon(struct daemon *daemon)
                              .syslog = daemon->options.syslog};
     int status = EXIT_FAILURE;
 
+    (void)limits_clean_fds(daemon->options.fd); /* before syslog opens one of its own */
     log_init(&log);
-    (void)limits_clean_fds(daemon->options.fd);
     for (size_t i = 0; i < G_N_ELEMENTS(start_steps); i++) {
         g_autofree char *error = NULL;
 
@@ -309,6 +358,17 @@ static int print(char *text)
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int check(struct daemon *daemon)
+{
+    g_autofree char *error = NULL;
+
+    if (check_shared_dir(daemon, &error) < 0) {
+        log_announce("%s", error);
+        return EXIT_FAILURE;
+    }
+    return check_share(daemon->options.shared_dir, daemon->options.json);
+}
+
 int main(int argc, char **argv)
 {
     struct daemon daemon = {.pid_fd = -1, .listen_fd = -1, .stop_fd = -1};
@@ -327,8 +387,7 @@ int main(int argc, char **argv)
     case OPTIONS_PRINT_CAPABILITIES:
         return print(options_capabilities_text());
     case OPTIONS_CHECK:
-        log_announce("--check is not supported by this version: leave it out");
-        return EXIT_FAILURE;
+        return check(&daemon);
     case OPTIONS_RUN:
         break;
     }

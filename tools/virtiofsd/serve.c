@@ -93,23 +93,24 @@ static struct fuse_config fuse_config_of(const struct options *options)
     };
 }
 
-static int make_fs(const struct options *options, const struct xattrmap *xattrmap,
-                   const struct siphash_key *handle_key, const struct sandbox_result *sandbox,
-                   struct pt_fs **ret_fs)
+static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
 {
-    struct pt_config config = {
-        .root_fd = sandbox->root_fd,
-        .proc_self_fd = sandbox->proc_self_fd,
+    const struct options *options = config->options;
+    struct pt_config pt = {
+        .root_fd = config->sandbox.root_fd,
+        .proc_self_fd = config->sandbox.proc_self_fd,
         .readonly = options->readonly,
         .xattr = options->xattr,
-        .xattrmap = xattrmap,
+        .xattrmap = config->xattrmap,
         .writeback = options->writeback,
         .allow_direct_io = options->allow_direct_io,
         .preserve_noatime = options->preserve_noatime,
+        .overlay = config->overlay,
+        .partial_ids = !config->sandbox.has_all_ids,
         .file_handles = options->inode_file_handles != FILE_HANDLES_NEVER,
-        .handle_key = *handle_key,
+        .handle_key = config->handle_key,
     };
-    int err = pt_fs_new(&config, ret_fs);
+    int err = pt_fs_new(&pt, ret_fs);
 
     if (err < 0) {
         log_error("cannot read the shared directory '%s': %s", options->shared_dir,
@@ -147,22 +148,20 @@ static enum vu_end serve_front_end(const struct options *options, struct fuse_se
     return vu_serve(conn_fd, stop_fd, &config, &device);
 }
 
-int serve(const struct options *options, const struct xattrmap *xattrmap,
-          const struct siphash_key *handle_key, const struct sandbox_result *sandbox, int conn_fd,
-          int stop_fd)
+int serve(const struct serve_config *config)
 {
+    const struct options *options = config->options;
     struct fuse_session session = {.config = fuse_config_of(options)};
     enum vu_end end = VU_END_ERROR;
 
     umask(0); /* the guest's kernel has applied the caller's */
-    if (confine(options) < 0 || make_fs(options, xattrmap, handle_key, sandbox, &session.fs) < 0 ||
-        close_filter(options) < 0) {
+    if (confine(options) < 0 || make_fs(config, &session.fs) < 0 || close_filter(options) < 0) {
         return EXIT_FAILURE;
     }
     session.config.export_handles = pt_can_export(session.fs);
     session.workers = make_workers(options, &session);
     log_info("a front end has connected");
-    end = serve_front_end(options, &session, conn_fd, stop_fd);
+    end = serve_front_end(options, &session, config->conn_fd, config->stop_fd);
     if (end == VU_END_DISCONNECT) {
         log_info("the front end has disconnected");
     }

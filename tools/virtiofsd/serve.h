@@ -6,18 +6,24 @@
 #define SERVE_H
 
 #include "base/siphash.h"
+#include "fs/pt.h"
 #include "host/sandbox.h"
 #include "options.h"
 
-struct xattrmap;
+struct serve_config {
+    const struct options *options;
+    const struct xattrmap *xattrmap; /* NULL: names pass unchanged */
+    struct pt_overlay overlay;
+    struct siphash_key handle_key;
+    struct sandbox_result sandbox;
+    int conn_fd; /* the connected front end; taken over */
+    int stop_fd; /* readable: end */
+};
 
 /*
  * The rest of the worker's life: gives up what it does not need, closes the filter behind itself
- * and serves conn_fd (taken over) until the front end leaves or stop_fd becomes readable. Returns
- * the exit status.
+ * and serves until the front end leaves or stop_fd becomes readable. Returns the exit status.
  */
-int serve(const struct options *options, const struct xattrmap *xattrmap,
-          const struct siphash_key *handle_key, const struct sandbox_result *sandbox, int conn_fd,
-          int stop_fd);
+int serve(const struct serve_config *config);
 
 #endif

@@ -8,7 +8,6 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -33,24 +32,7 @@ static int caps_get(struct __user_cap_data_struct caps[2])
     return syscall(SYS_capget, &head, caps) < 0 ? -errno : 0;
 }
 
-/* True in a user namespace that does not map every id. */
-static bool ids_are_partial(void)
-{
-    unsigned long long inside = 0, outside = 0, count = 0;
-    FILE *map = fopen("/proc/self/uid_map", "re");
-    bool partial = true;
-
-    if (!map) {
-        return true; /* cannot tell: check every switch */
-    }
-    if (fscanf(map, "%llu %llu %llu", &inside, &outside, &count) == 3) {
-        partial = !(inside == 0 && count >= UINT32_MAX);
-    }
-    fclose(map);
-    return partial;
-}
-
-void creds_probe(struct creds *ret)
+void creds_probe(struct creds *ret, bool partial_ids)
 {
     struct __user_cap_data_struct caps[2] = {0};
     int bits = prctl(PR_GET_SECUREBITS);
@@ -63,7 +45,7 @@ void creds_probe(struct creds *ret)
     if (bits < 0 || !(bits & SECBIT_NO_SETUID_FIXUP)) {
         return;
     }
-    ret->mode = ids_are_partial() ? CREDS_VERIFY : CREDS_SWITCH;
+    ret->mode = partial_ids ? CREDS_VERIFY : CREDS_SWITCH;
 }
 
 static void set_fsetid(bool on)

@@ -37,8 +37,11 @@ struct creds {
     gid_t own_gid;
 };
 
-/* Fills *ret for this process: what it runs as and whether it may switch. */
-void creds_probe(struct creds *ret);
+/*
+ * Fills *ret for this process: what it runs as and whether it may switch. `partial_ids`: it lives
+ * in a user namespace that does not have every id.
+ */
+void creds_probe(struct creds *ret, bool partial_ids);
 
 /*
  * From now on this thread creates files as `caller`. When `drop_fsetid`, CAP_FSETID is not

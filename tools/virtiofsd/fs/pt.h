@@ -30,6 +30,13 @@ struct xattrmap;
 extern const struct syscall_rule pt_syscalls[];
 
 
+/* What is special about a share that serves as the upper layer of a guest's overlayfs. */
+struct pt_overlay {
+    bool on;
+    bool try_native;   /* the host may take whiteouts as they are */
+    bool unstable_ids; /* a host copy-up changes an inode's st_dev and st_ino */
+};
+
 struct pt_config {
     int root_fd;      /* O_PATH of the shared directory; taken over by pt_fs_new() */
     int proc_self_fd; /* O_PATH of /proc/self/fd of the serving process; taken over */
@@ -39,6 +46,8 @@ struct pt_config {
     bool writeback;                  /* the guest caches writes: it may read what it only writes */
     bool allow_direct_io;
     bool preserve_noatime;
+    struct pt_overlay overlay;
+    bool partial_ids;               /* a user namespace that does not have every id */
     bool file_handles;              /* find files again by nodeid, if the host can */
     struct siphash_key handle_key;  /* what makes nodeids of this share unguessable */
 };
@@ -75,6 +84,7 @@ struct pt_setattr {
 
 /* --- the file system (pt_fs.c) --- */
 
+/* Repairs what a killed daemon left behind, too: nobody else may use the share yet. */
 int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs);
 void pt_fs_free(struct pt_fs *fs);
 /* Once per thread, before any other call: gives the thread its own working directory. */

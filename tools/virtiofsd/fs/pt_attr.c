@@ -11,18 +11,25 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "fs/whiteout.h"
 
 void pt_present(struct pt_fs *fs, const struct inode *inode, struct statx *st)
 {
     (void)fs;
-    (void)inode;
-    (void)st;
+    if (inode->whiteout) {
+        whiteout_present(st);
+    }
 }
 
 int pt_stat_inode(struct pt_fs *fs, struct inode *inode, struct statx *ret)
 {
     if (statx(inode->fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, PT_STATX_MASK, ret) < 0) {
         return -errno;
+    }
+    if (fs->config.overlay.unstable_ids) {
+        struct inode_id id = inode_id_of(ret);
+
+        inode_table_rekey(fs->inodes, inode, &id); /* the host may have copied it up */
     }
     pt_present(fs, inode, ret);
     return 0;
@@ -40,6 +47,9 @@ static int set_mode(const struct inode *inode, mode_t mode)
 {
     struct fd_name name = pt_fd_name(inode->fd);
 
+    if (inode->whiteout) {
+        return 0; /* its mode is 0 and interests nobody */
+    }
     if (S_ISLNK(inode->type)) {
         return -EOPNOTSUPP; /* as lchmod(2); a path through the magic link would not say so */
     }

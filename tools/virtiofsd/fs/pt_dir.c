@@ -19,6 +19,7 @@
 
 #include "base/util.h"
 #include "fs/pt_fs.h"
+#include "fs/whiteout.h"
 
 enum { DIR_BUFFER = 32 * 1024 };
 
@@ -131,21 +132,25 @@ static bool is_dot(const char *name)
 }
 
 /* Host file systems without d_type, and entries that a look-up has told more about. */
-static unsigned type_of(const struct handle *handle, const struct host_dirent *host,
-                        const struct pt_entry *entry)
+static unsigned type_of(const struct pt_fs *fs, const struct handle *handle,
+                        const struct host_dirent *host, const struct pt_entry *entry)
 {
+    unsigned type = host->d_type;
     struct stat st;
 
     if (entry) {
         return IFTODT(entry->st.stx_mode);
     }
-    if (host->d_type != DT_UNKNOWN) {
-        return host->d_type;
+    if (type == DT_UNKNOWN) {
+        if (fstatat(handle->fd, host->d_name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
+            return DT_REG; /* gone meanwhile, or as good as: a type that promises nothing */
+        }
+        type = IFTODT(st.st_mode);
     }
-    if (fstatat(handle->fd, host->d_name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
-        return DT_REG; /* gone meanwhile, or as good as: a type that promises nothing */
+    if (type == DT_LNK && fs->config.overlay.on && whiteout_is_link(handle->fd, host->d_name)) {
+        type = DT_CHR;
     }
-    return IFTODT(st.st_mode);
+    return type;
 }
 
 /* A name that vanished meanwhile is left out; one that cannot be looked up is put bare. */
@@ -168,8 +173,15 @@ static void put_one(struct pt_fs *fs, struct handle *handle, const struct host_d
         }
         out.entry = err == 0 ? &entry : NULL; /* the guest will ask, and hear the error, itself */
     }
-    out.type = type_of(handle, host, out.entry);
+    out.type = type_of(fs, handle, host, out.entry);
     sink->put(sink, &out);
+}
+
+/* Past this entry. */
+static void skip(struct dir_stream *dir, const struct host_dirent *host)
+{
+    dir->next = (uint64_t)host->d_off;
+    dir->pos += host->d_reclen;
 }
 
 /* Entries until the sink is full or the directory ends; an error only if none was taken before. */
@@ -183,13 +195,16 @@ static int read_entries(struct pt_fs *fs, struct handle *handle, bool plus,
     while ((more = fill(handle)) == 1) {
         const struct host_dirent *host = (const void *)(dir->buf + dir->pos);
 
+        if (pt_is_reserved(fs, host->d_name)) {
+            skip(dir, host);
+            continue;
+        }
         if (!sink->fits(sink, strlen(host->d_name))) {
             return 0;
         }
         put_one(fs, handle, host, plus, sink);
         any = true;
-        dir->next = (uint64_t)host->d_off;
-        dir->pos += host->d_reclen;
+        skip(dir, host);
     }
     return any ? 0 : more;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "fs/whiteout.h"
 
 /* Not in every <linux/magic.h>. */
 #ifndef CIFS_SUPER_MAGIC
@@ -79,13 +80,17 @@ int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs)
         g_free(fs);
         return err;
     }
-    creds_probe(&fs->creds);
+    creds_probe(&fs->creds, config->partial_ids);
     fs->root_dev = inode_id_of(&st).dev;
     fs->inodes = inode_table_new(fs->root_dev);
     fs->handles = handle_table_new();
     fs->root = inode_table_add_root(fs->inodes, config->root_fd, &st);
     fs->flush_matters = flush_matters(config->root_fd);
     open_host_handles(fs);
+    overlay_renames_init(&fs->renames, config->root_fd, config->proc_self_fd);
+    if (config->overlay.on && !config->readonly) {
+        overlay_renames_repair(&fs->renames);
+    }
     *ret_fs = fs;
     return 0;
 }
@@ -97,6 +102,7 @@ void pt_fs_free(struct pt_fs *fs)
     }
     handle_table_free(fs->handles);
     inode_table_free(fs->inodes);
+    overlay_renames_done(&fs->renames);
     host_handles_done(&fs->host_handles);
     (void)close(fs->config.proc_self_fd);
     g_free(fs);
@@ -142,6 +148,11 @@ int pt_reopen(struct pt_fs *fs, const struct inode *inode, int flags, int *ret_f
     }
     *ret_fd = fd;
     return 0;
+}
+
+bool pt_is_reserved(const struct pt_fs *fs, const char *name)
+{
+    return fs->config.overlay.on && whiteout_is_reserved_name(name);
 }
 
 int pt_statfs(struct pt_fs *fs, uint64_t nodeid, struct statvfs *ret)

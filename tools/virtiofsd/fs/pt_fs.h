@@ -9,6 +9,7 @@
 #include "fs/handle_table.h"
 #include "fs/host_handle.h"
 #include "fs/inode_table.h"
+#include "fs/overlay_rename.h"
 #include "fs/pt.h"
 
 struct pt_fs {
@@ -19,6 +20,7 @@ struct pt_fs {
     struct inode *root;
     uint64_t root_dev;
     struct host_handles host_handles;
+    struct overlay_renames renames; /* overlay shares only */
     bool flush_matters; /* a host file system that reports write errors at close */
 };
 
@@ -50,6 +52,9 @@ int pt_reopen(struct pt_fs *fs, const struct inode *inode, int flags, int *ret_f
 int pt_stat_inode(struct pt_fs *fs, struct inode *inode, struct statx *ret);
 /* Turns what the host says about an inode into what the guest sees. */
 void pt_present(struct pt_fs *fs, const struct inode *inode, struct statx *st);
+
+/* A name the daemon keeps for itself: the guest neither sees nor makes it. */
+bool pt_is_reserved(const struct pt_fs *fs, const char *name);
 
 /* Looks `name` up in `dir` and counts one lookup. */
 int pt_lookup_in(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret);

@@ -57,6 +57,11 @@ static int open_inode(struct pt_fs *fs, struct inode *inode, int flags, bool kil
     if (err == 0 && (flags & O_TRUNC)) {
         pt_drop_mapped_caps(fs, inode);
     }
+    if (err == 0 && fs->config.overlay.unstable_ids && may_change(flags)) {
+        struct statx st;
+
+        (void)pt_stat_inode(fs, inode, &st); /* the host has just copied it up: note its new id */
+    }
     return err;
 }
 
@@ -114,6 +119,9 @@ int pt_create(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const
 
     if (!dir) {
         return -EINVAL;
+    }
+    if (pt_is_reserved(fs, name)) {
+        return -EPERM;
     }
     flags = sanitise_flags(fs, flags);
     err = create_new(fs, how, dir, name, flags & ~O_TRUNC, ret, &fd, &inode);

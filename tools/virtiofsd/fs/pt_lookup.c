@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "fs/whiteout.h"
 
 enum { BIAS_MAX = 8 }; /* this many surprises in a row change the guess */
 
@@ -62,7 +63,9 @@ static int inode_of_fd(struct pt_fs *fs, int path_fd, struct statx *st, struct i
     if (!*ret_inode) {
         uint32_t token = host_handle_token(&fs->host_handles, fd, id.dev, id.ino);
 
-        *ret_inode = inode_table_add(fs->inodes, g_steal_fd(&fd), st, token, false);
+        bool whiteout = fs->config.overlay.on && whiteout_may_be(st) && whiteout_is_link(fd, "");
+
+        *ret_inode = inode_table_add(fs->inodes, g_steal_fd(&fd), st, token, whiteout);
     }
     return *ret_inode ? 0 : -ENOMEM;
 }
@@ -244,6 +247,23 @@ static int lookup_parent(struct pt_fs *fs, struct inode *dir, struct pt_entry *r
     return entry_of_fd(fs, fd, ret);
 }
 
+/* The guest's own look-up by name: not in the middle of an emulated rename. */
+static int lookup_settled(struct pt_fs *fs, struct inode *dir, const char *name,
+                          struct pt_entry *ret)
+{
+    for (;;) {
+        unsigned seq = overlay_renames_begin(&fs->renames);
+        int err = pt_lookup_in(fs, dir, name, ret);
+
+        if (!overlay_renames_changed(&fs->renames, seq)) {
+            return err;
+        }
+        if (err == 0) {
+            inode_table_forget(fs->inodes, ret->nodeid, 1);
+        }
+    }
+}
+
 int pt_lookup(struct pt_fs *fs, uint64_t parent, const char *name, struct pt_entry *ret)
 {
     auto_inode dir = inode_table_get(fs->inodes, parent);
@@ -258,7 +278,11 @@ int pt_lookup(struct pt_fs *fs, uint64_t parent, const char *name, struct pt_ent
     if (strcmp(name, "..") == 0) {
         return lookup_parent(fs, dir, ret);
     }
-    return pt_lookup_in(fs, dir, name, ret);
+    if (pt_is_reserved(fs, name)) {
+        return -ENOENT;
+    }
+    return fs->config.overlay.on ? lookup_settled(fs, dir, name, ret)
+                                 : pt_lookup_in(fs, dir, name, ret);
 }
 
 bool pt_forget(struct pt_fs *fs, uint64_t nodeid, uint64_t n)

@@ -8,9 +8,11 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/util.h"
+#include "fs/whiteout.h"
 
 /* One step of making something in `dir`, under assumed credentials: 0 or -errno. */
 struct make {
@@ -18,7 +20,13 @@ struct make {
     mode_t mode;
     dev_t rdev;
     const char *target;
+    bool try_native;
 };
+
+static int step_whiteout(int dirfd, const char *name, const struct make *make)
+{
+    return whiteout_make(dirfd, name, make->try_native, make->mode);
+}
 
 static int step_mknod(int dirfd, const char *name, const struct make *make)
 {
@@ -48,6 +56,9 @@ static int make_entry(struct pt_fs *fs, const struct pt_new *how, uint64_t paren
     if (!dir) {
         return -EINVAL;
     }
+    if (pt_is_reserved(fs, name)) {
+        return -EPERM;
+    }
     err = creds_assume(&fs->creds, &how->caller, make->mode & S_ISGID);
     if (err < 0) {
         return err;
@@ -62,6 +73,10 @@ int pt_mknod(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const 
 {
     struct make make = {.step = step_mknod, .mode = how->mode, .rdev = rdev};
 
+    if (fs->config.overlay.on && S_ISCHR(how->mode) && rdev == 0) {
+        make.step = step_whiteout;
+        make.try_native = fs->config.overlay.try_native;
+    }
     return make_entry(fs, how, parent, name, &make, ret);
 }
 
@@ -78,6 +93,9 @@ int pt_symlink(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, cons
 {
     struct make make = {.step = step_symlink, .target = target};
 
+    if (fs->config.overlay.on && strcmp(target, WHITEOUT_TARGET) == 0) {
+        return -EPERM; /* it would come back as a whiteout */
+    }
     return make_entry(fs, how, parent, name, &make, ret);
 }
 
@@ -91,6 +109,9 @@ int pt_link(struct pt_fs *fs, uint64_t nodeid, uint64_t parent, const char *name
 
     if (!inode || !dir) {
         return -EINVAL;
+    }
+    if (pt_is_reserved(fs, name)) {
+        return -EPERM;
     }
     /*
      * Through the magic link, which ends at the inode itself, symlink or not: linkat with
@@ -117,6 +138,9 @@ static int remove_name(struct pt_fs *fs, uint64_t parent, const char *name, int 
     if (!dir) {
         return -EINVAL;
     }
+    if (pt_is_reserved(fs, name)) {
+        return -ENOENT;
+    }
     return unlinkat(dir->fd, name, flags) < 0 ? -errno : 0;
 }
 
@@ -139,6 +163,30 @@ static bool flags_make_sense(unsigned flags)
     return !(flags & RENAME_EXCHANGE) || !(flags & (RENAME_NOREPLACE | RENAME_WHITEOUT));
 }
 
+/* By the host if it can and may, otherwise in steps. */
+static int rename_whiteout(struct pt_fs *fs, struct inode *dir, const char *name,
+                           struct inode *newdir, const char *newname, unsigned flags)
+{
+    bool try_native = fs->config.overlay.try_native;
+    struct rename_names names = {
+        .dirfd = dir->fd,
+        .name = name,
+        .newdirfd = newdir->fd,
+        .newname = newname,
+        .noreplace = flags & RENAME_NOREPLACE,
+        .try_native = try_native,
+    };
+
+    if (try_native) {
+        int err = renameat2(dir->fd, name, newdir->fd, newname, flags) < 0 ? -errno : 0;
+
+        if (err != -EINVAL && err != -EPERM && err != -EOPNOTSUPP && err != -ENOSYS) {
+            return err;
+        }
+    }
+    return overlay_rename_whiteout(&fs->renames, &names);
+}
+
 int pt_rename(struct pt_fs *fs, const struct pt_caller *caller, uint64_t parent, const char *name,
               uint64_t newparent, const char *newname, unsigned flags)
 {
@@ -149,6 +197,9 @@ int pt_rename(struct pt_fs *fs, const struct pt_caller *caller, uint64_t parent,
     if (!dir || !newdir || !flags_make_sense(flags)) {
         return -EINVAL;
     }
+    if (pt_is_reserved(fs, name) || pt_is_reserved(fs, newname)) {
+        return pt_is_reserved(fs, name) ? -ENOENT : -EPERM;
+    }
     if (flags & RENAME_WHITEOUT) {
         /* it makes a node, which belongs to the caller */
         err = creds_assume(&fs->creds, caller, false);
@@ -156,7 +207,11 @@ int pt_rename(struct pt_fs *fs, const struct pt_caller *caller, uint64_t parent,
     if (err < 0) {
         return err;
     }
-    err = renameat2(dir->fd, name, newdir->fd, newname, flags) < 0 ? -errno : 0;
+    if ((flags & RENAME_WHITEOUT) && fs->config.overlay.on) {
+        err = rename_whiteout(fs, dir, name, newdir, newname, flags);
+    } else {
+        err = renameat2(dir->fd, name, newdir->fd, newname, flags) < 0 ? -errno : 0;
+    }
     creds_restore(&fs->creds);
     return err;
 }
