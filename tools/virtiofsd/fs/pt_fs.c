@@ -87,6 +87,7 @@ int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs)
     fs->root = inode_table_add_root(fs->inodes, config->root_fd, &st);
     fs->flush_matters = flush_matters(config->root_fd);
     open_host_handles(fs);
+    fs->hints = config->overlay.unstable_ids ? name_hints_new() : NULL;
     overlay_renames_init(&fs->renames, config->root_fd, config->proc_self_fd);
     if (config->overlay.on && !config->readonly) {
         overlay_renames_repair(&fs->renames);
@@ -103,6 +104,7 @@ void pt_fs_free(struct pt_fs *fs)
     handle_table_free(fs->handles);
     inode_table_free(fs->inodes);
     overlay_renames_done(&fs->renames);
+    name_hints_free(fs->hints);
     host_handles_done(&fs->host_handles);
     (void)close(fs->config.proc_self_fd);
     g_free(fs);

@@ -9,6 +9,7 @@
 #include "fs/handle_table.h"
 #include "fs/host_handle.h"
 #include "fs/inode_table.h"
+#include "fs/name_hints.h"
 #include "fs/overlay_rename.h"
 #include "fs/pt.h"
 
@@ -20,6 +21,7 @@ struct pt_fs {
     struct inode *root;
     uint64_t root_dev;
     struct host_handles host_handles;
+    struct name_hints *hints;       /* only with config.overlay.unstable_ids, else NULL */
     struct overlay_renames renames; /* overlay shares only */
     bool flush_matters; /* a host file system that reports write errors at close */
 };

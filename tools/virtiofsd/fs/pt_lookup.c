@@ -33,6 +33,26 @@ void pt_fill_entry(const struct inode *dir, const struct inode *inode, const str
     ret->st = *st;
 }
 
+/*
+ * The host may have copied a file up since the guest was told of it: what stands under the name has
+ * another identity, and is the inode we have all the same. Asks the one that stood there.
+ */
+static struct inode *find_copied_up(struct pt_fs *fs, const struct inode *dir, const char *name,
+                                    const struct inode_id *id)
+{
+    auto_inode known = NULL;
+    struct statx st;
+
+    if (!fs->hints) {
+        return NULL;
+    }
+    known = inode_table_get(fs->inodes, name_hints_get(fs->hints, dir->nodeid, name));
+    if (!known || pt_stat_inode(fs, known, &st) < 0) {
+        return NULL;
+    }
+    return inode_table_find(fs->inodes, id); /* pt_stat_inode() has noted its identity of today */
+}
+
 /* By statx alone. 1: found, 0: exists but is new, or -errno. */
 static int find_known(struct pt_fs *fs, struct inode *dir, const char *name, struct statx *st,
                       struct inode **ret_inode)
@@ -44,6 +64,9 @@ static int find_known(struct pt_fs *fs, struct inode *dir, const char *name, str
     }
     id = inode_id_of(st);
     *ret_inode = inode_table_find(fs->inodes, &id);
+    if (!*ret_inode) {
+        *ret_inode = find_copied_up(fs, dir, name, &id);
+    }
     return *ret_inode ? 1 : 0;
 }
 
@@ -85,9 +108,18 @@ static void show(struct pt_fs *fs, struct inode *dir, struct inode *inode, struc
     pt_fill_entry(dir, inode, &ret->st, ret);
 }
 
+static void note_name(struct pt_fs *fs, const struct inode *dir, const char *name,
+                      const struct inode *inode)
+{
+    if (fs->hints) {
+        name_hints_set(fs->hints, dir->nodeid, name, inode->nodeid);
+    }
+}
+
 int pt_lookup_in(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret)
 {
-    bool guess_known = atomic_load_explicit(&dir->known_bias, memory_order_relaxed) >= 0;
+    bool guess_known =
+        fs->hints || atomic_load_explicit(&dir->known_bias, memory_order_relaxed) >= 0;
     auto_inode inode = NULL;
     bool known = false;
     int err = 0;
@@ -103,6 +135,7 @@ int pt_lookup_in(struct pt_fs *fs, struct inode *dir, const char *name, struct p
         return err;
     }
     learn(dir, known);
+    note_name(fs, dir, name, inode);
     show(fs, dir, inode, ret);
     return 0;
 }
@@ -117,6 +150,7 @@ int pt_lookup_new(struct pt_fs *fs, struct inode *dir, const char *name, struct 
     if (err < 0) {
         return err;
     }
+    note_name(fs, dir, name, inode);
     show(fs, dir, inode, ret);
     if (ret_inode) {
         *ret_inode = g_steal_pointer(&inode);

@@ -127,6 +127,9 @@ int pt_link(struct pt_fs *fs, uint64_t nodeid, uint64_t parent, const char *name
         return err;
     }
     inode_table_count_lookup(fs->inodes, inode);
+    if (fs->hints) {
+        name_hints_set(fs->hints, parent, name, nodeid);
+    }
     pt_fill_entry(dir, inode, &ret->st, ret);
     return 0;
 }
@@ -213,5 +216,8 @@ int pt_rename(struct pt_fs *fs, const struct pt_caller *caller, uint64_t parent,
         err = renameat2(dir->fd, name, newdir->fd, newname, flags) < 0 ? -errno : 0;
     }
     creds_restore(&fs->creds);
+    if (err == 0 && fs->hints) {
+        name_hints_move(fs->hints, parent, name, newparent, newname);
+    }
     return err;
 }
