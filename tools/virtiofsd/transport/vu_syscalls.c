@@ -11,7 +11,9 @@ const struct syscall_rule transport_syscalls[] = {
     {"epoll_ctl"},
     {"epoll_pwait"},
     {"epoll_wait"},
+    {"fstatfs"}, /* is a region made of huge pages? */
     {"getsockopt"},
+    {"newfstatat"}, /* how glibc says fstat */
     {"recvmsg"},
     {"sendmsg"},
     {0},
