@@ -15,8 +15,7 @@
 
 static const char *whiteout_form(const struct share_probe *probe)
 {
-    return probe->native_whiteouts ? "character device 0:0"
-                                   : "symbolic link to " WHITEOUT_TARGET;
+    return probe->native_whiteouts ? "character device 0:0" : "symbolic link to " WHITEOUT_TARGET;
 }
 
 static const char *rename_form(const struct share_probe *probe)

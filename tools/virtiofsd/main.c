@@ -20,6 +20,7 @@
 #include "check.h"
 #include "fs/xattrmap.h"
 #include "host/caps.h"
+#include "host/idmap.h"
 #include "host/limits.h"
 #include "host/pidfile.h"
 #include "host/probe.h"
@@ -35,6 +36,7 @@ struct daemon {
     struct userns_range *uid_map, *gid_map;
     struct siphash_key handle_key;
     struct pt_overlay overlay;
+    struct idmap *uids, *gids;
     char *pid_path;
     int pid_fd;
     int listen_fd;
@@ -59,8 +61,9 @@ static int check_shared_dir(struct daemon *daemon, char **ret_error)
     if (lstat(dir, &st) < 0) {
         int err = -errno;
 
-        return fail(err, ret_error, g_strdup_printf("the shared directory '%s' cannot be used: %s",
-                                                    dir, strerror(-err)));
+        return fail(
+            err, ret_error,
+            g_strdup_printf("the shared directory '%s' cannot be used: %s", dir, strerror(-err)));
     }
     if (!S_ISDIR(st.st_mode)) {
         return fail(-ENOTDIR, ret_error,
@@ -71,8 +74,8 @@ static int check_shared_dir(struct daemon *daemon, char **ret_error)
         int err = -errno;
 
         return fail(err, ret_error,
-                    g_strdup_printf("the shared directory '%s' cannot be read by this user: %s", dir,
-                                    strerror(-err)));
+                    g_strdup_printf("the shared directory '%s' cannot be read by this user: %s",
+                                    dir, strerror(-err)));
     }
     return 0;
 }
@@ -95,9 +98,8 @@ static int check_xattrmap(struct daemon *daemon, char **ret_error)
     if (!daemon->xattrmap) {
         return fail(-EINVAL, ret_error, g_strdup_printf("--xattrmap: %s", reason));
     }
-    if (daemon->options.overlay_upper &&
-        xattrmap_client(daemon->xattrmap, "trusted.overlay.opaque", buf, sizeof(buf),
-                        &host_name) < 0) {
+    if (daemon->options.overlay_upper && xattrmap_client(daemon->xattrmap, "trusted.overlay.opaque",
+                                                         buf, sizeof(buf), &host_name) < 0) {
         return fail(-EINVAL, ret_error,
                     g_strdup("--xattrmap keeps trusted.overlay.* from the guest, which "
                              "--overlay-upper needs; leave it out or map trusted. too"));
@@ -121,7 +123,8 @@ static int probe_overlay(struct daemon *daemon, char **ret_error)
     if (form == WHITEOUT_NATIVE && !probe.native_whiteouts) {
         return fail(-EOPNOTSUPP, ret_error,
                     g_strdup_printf("'%s' (%s) does not take whiteouts as they are; use "
-                                    "--whiteout=auto", dir, probe.fs_type));
+                                    "--whiteout=auto",
+                                    dir, probe.fs_type));
     }
     daemon->overlay = (struct pt_overlay){
         .on = true,
@@ -131,6 +134,43 @@ static int probe_overlay(struct daemon *daemon, char **ret_error)
     log_info("'%s' (%s) serves as an overlay upper; whiteouts are %s", dir, probe.fs_type,
              daemon->overlay.try_native ? "stored as they are" : "emulated");
     return 0;
+}
+
+/* The two lists have the same types in the same order, which this table states. */
+static int make_idmap(const struct id_translation *rules, size_t n, const char *option,
+                      struct idmap **ret, char **ret_error)
+{
+    static const enum idmap_type types[] = {
+        [TRANSLATE_GUEST] = IDMAP_GUEST,
+        [TRANSLATE_HOST] = IDMAP_HOST,
+        [TRANSLATE_SQUASH_GUEST] = IDMAP_SQUASH_GUEST,
+        [TRANSLATE_SQUASH_HOST] = IDMAP_SQUASH_HOST,
+        [TRANSLATE_FORBID_GUEST] = IDMAP_FORBID_GUEST,
+        [TRANSLATE_MAP] = IDMAP_MAP,
+    };
+    g_autofree struct idmap_rule *map = g_new0(struct idmap_rule, n + 1);
+    g_autofree char *reason = NULL;
+    int err = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        map[i] = (struct idmap_rule){.type = types[rules[i].type],
+                                     .from = rules[i].from,
+                                     .to = rules[i].to,
+                                     .count = rules[i].count};
+    }
+    err = idmap_new(map, n, ret, &reason);
+    return err < 0 ? fail(err, ret_error, g_strdup_printf("%s: %s", option, reason)) : 0;
+}
+
+static int make_idmaps(struct daemon *daemon, char **ret_error)
+{
+    const struct options *options = &daemon->options;
+    int err = make_idmap(options->translate_uid, options->n_translate_uid, "--translate-uid",
+                         &daemon->uids, ret_error);
+
+    return err < 0 ? err
+                   : make_idmap(options->translate_gid, options->n_translate_gid, "--translate-gid",
+                                &daemon->gids, ret_error);
 }
 
 static int check_modcaps(struct daemon *daemon, char **ret_error)
@@ -251,16 +291,15 @@ static int open_socket(struct daemon *daemon, char **ret_error)
         daemon->listen_fd = options->fd;
         return 0;
     }
-    err = vu_listen_path(options->socket_path, options->socket_group, &daemon->listen_fd,
-                         ret_error);
+    err =
+        vu_listen_path(options->socket_path, options->socket_group, &daemon->listen_fd, ret_error);
     daemon->made_socket = err == 0;
     return err < 0 ? err : pidfile_create(daemon->pid_path, &daemon->pid_fd, ret_error);
 }
 
 static start_step *const start_steps[] = {
-    check_shared_dir, check_xattrmap,   check_modcaps, check_socket,
-    set_limits,       read_handle_key,  rehearse_sandbox, probe_overlay,
-    catch_signals,    open_socket,
+    check_shared_dir, check_xattrmap,   make_idmaps,   check_modcaps, check_socket, set_limits,
+    read_handle_key,  rehearse_sandbox, probe_overlay, catch_signals, open_socket,
 };
 
 /* Callers wait for this line and count it (callers.md: Kata reads stderr until it comes). */
@@ -281,6 +320,9 @@ static int wait_and_serve(struct daemon *daemon)
         .options = &daemon->options,
         .xattrmap = daemon->xattrmap,
         .overlay = daemon->overlay,
+        .uids = daemon->uids,
+        .gids = daemon->gids,
+        .processors = g_get_num_processors(),
         .handle_key = daemon->handle_key,
         .stop_fd = daemon->stop_fd,
     };
@@ -321,6 +363,8 @@ static void clean_up(struct daemon *daemon)
         pidfile_remove(daemon->pid_path, daemon->pid_fd);
     }
     xattrmap_free(daemon->xattrmap);
+    idmap_free(daemon->uids);
+    idmap_free(daemon->gids);
     g_free(daemon->uid_map);
     g_free(daemon->gid_map);
     g_free(daemon->pid_path);
@@ -329,8 +373,7 @@ static void clean_up(struct daemon *daemon)
 
 static int run_daemon(struct daemon *daemon)
 {
-    struct log_config log = {.level = daemon->options.log_level,
-                             .syslog = daemon->options.syslog};
+    struct log_config log = {.level = daemon->options.log_level, .syslog = daemon->options.syslog};
     int status = EXIT_FAILURE;
 
     (void)limits_clean_fds(daemon->options.fd); /* before syslog opens one of its own */

@@ -105,6 +105,8 @@ static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
         .writeback = options->writeback,
         .allow_direct_io = options->allow_direct_io,
         .preserve_noatime = options->preserve_noatime,
+        .uids = config->uids,
+        .gids = config->gids,
         .overlay = config->overlay,
         .partial_ids = !config->sandbox.has_all_ids,
         .file_handles = options->inode_file_handles != FILE_HANDLES_NEVER,
@@ -113,14 +115,12 @@ static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
     int err = pt_fs_new(&pt, ret_fs);
 
     if (err < 0) {
-        log_error("cannot read the shared directory '%s': %s", options->shared_dir,
-                  strerror(-err));
+        log_error("cannot read the shared directory '%s': %s", options->shared_dir, strerror(-err));
     }
     return err;
 }
 
-static struct worker_pool *make_workers(const struct options *options,
-                                        struct fuse_session *session)
+static struct worker_pool *make_workers(const struct options *options, struct fuse_session *session)
 {
     int threads = options->thread_pool_size;
 
@@ -130,11 +130,12 @@ static struct worker_pool *make_workers(const struct options *options,
     return threads > 0 ? worker_pool_new((unsigned)threads, on_thread_init, session) : NULL;
 }
 
-static enum vu_end serve_front_end(const struct options *options, struct fuse_session *session,
-                                   int conn_fd, int stop_fd)
+static enum vu_end serve_front_end(const struct serve_config *serving, struct fuse_session *session)
 {
+    const struct options *options = serving->options;
     struct vu_config config = {
         .tag = options->tag,
+        .request_queues = CLAMP(serving->processors, 1, VU_MAX_QUEUES - 1),
         .chain_user_size = REQUEST_SIZE,
         .poll_us = options->poll_us,
     };
@@ -145,7 +146,7 @@ static enum vu_end serve_front_end(const struct options *options, struct fuse_se
         .opaque = session,
     };
 
-    return vu_serve(conn_fd, stop_fd, &config, &device);
+    return vu_serve(serving->conn_fd, serving->stop_fd, &config, &device);
 }
 
 int serve(const struct serve_config *config)
@@ -161,7 +162,7 @@ int serve(const struct serve_config *config)
     session.config.export_handles = pt_can_export(session.fs);
     session.workers = make_workers(options, &session);
     log_info("a front end has connected");
-    end = serve_front_end(options, &session, config->conn_fd, config->stop_fd);
+    end = serve_front_end(config, &session);
     if (end == VU_END_DISCONNECT) {
         log_info("the front end has disconnected");
     }

@@ -15,6 +15,8 @@ struct serve_config {
     const struct xattrmap *xattrmap; /* NULL: names pass unchanged */
     struct pt_overlay overlay;
     struct siphash_key handle_key;
+    const struct idmap *uids, *gids; /* NULL: ids pass unchanged */
+    unsigned processors; /* of the host; asked before the sandbox hides /sys and /proc */
     struct sandbox_result sandbox;
     int conn_fd; /* the connected front end; taken over */
     int stop_fd; /* readable: end */

@@ -82,7 +82,7 @@ struct fuse_statx_out {
 #endif
 
 #if FUSE_KERNEL_MINOR_VERSION < 41
-#define FUSE_ALLOW_IDMAP   (1ULL << 40)
+#define FUSE_ALLOW_IDMAP    (1ULL << 40)
 #define FUSE_INVALID_UIDGID ((uint32_t)(-1))
 #endif
 

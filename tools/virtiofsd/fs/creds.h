@@ -2,11 +2,11 @@
 /*
  * Acting as the guest's user, for ownership only.
  *
- * The guest's kernel has already decided whether the caller may do what it asks (default_permissions);
- * the daemon switches fsuid, fsgid and at most one supplementary group so that what it creates
- * belongs to the right user, and keeps CAP_DAC_OVERRIDE and friends effective: overlayfs creates
- * in its root-owned mode 0 work directory on behalf of uid 1000. The securebit NO_SETUID_FIXUP,
- * set at start, makes setfsuid() leave the capabilities alone.
+ * The guest's kernel has already decided whether the caller may do what it asks
+ * (default_permissions); the daemon switches fsuid, fsgid and at most one supplementary group so
+ * that what it creates belongs to the right user, and keeps CAP_DAC_OVERRIDE and friends effective:
+ * overlayfs creates in its root-owned mode 0 work directory on behalf of uid 1000. The securebit
+ * NO_SETUID_FIXUP, set at start, makes setfsuid() leave the capabilities alone.
  *
  * Credentials belong to a thread. Whoever assumes them restores them before the request ends, so
  * nothing leaks into the next one.

@@ -170,8 +170,7 @@ struct handle *handle_table_get(struct handle_table *table, uint64_t fh)
 }
 
 /* Empties the slot and gives its handle's reference to the caller. */
-static struct handle *empty_slot(struct handle_table *table, uint32_t index,
-                                 const uint32_t *serial)
+static struct handle *empty_slot(struct handle_table *table, uint32_t index, const uint32_t *serial)
 {
     struct slot *slot = slot_at(table, index);
     struct handle *handle = NULL;

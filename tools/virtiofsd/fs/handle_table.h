@@ -21,9 +21,9 @@ struct dir_stream; /* pt_dir.c */
 struct handle {
     atomic_int refs;
     int fd;
-    struct inode *inode; /* a reference */
-    int flags;           /* host open flags in force */
-    atomic_bool no_nowait; /* RWF_NOWAIT is not supported for this file */
+    struct inode *inode;    /* a reference */
+    int flags;              /* host open flags in force */
+    atomic_bool no_nowait;  /* RWF_NOWAIT is not supported for this file */
     struct dir_stream *dir; /* directories only */
 };
 
@@ -33,8 +33,8 @@ struct handle_table *handle_table_new(void);
 void handle_table_free(struct handle_table *table); /* closes what is still open */
 
 /*
- * Takes over fd, one reference of inode and dir (NULL for a file), and gives *ret_fh. -ENFILE when there are too many,
- * -ENOMEM; all are then given back.
+ * Takes over fd, one reference of inode and dir (NULL for a file), and gives *ret_fh. -ENFILE when
+ * there are too many, -ENOMEM; all are then given back.
  */
 int handle_table_add(struct handle_table *table, int fd, struct inode *inode, int flags,
                      struct dir_stream *dir, uint64_t *ret_fh);

@@ -24,10 +24,10 @@ static const struct handle_layout {
     unsigned ino_size; /* 4 or 8 */
     unsigned gen_at;   /* always 4 bytes */
 } layouts[] = {
-    {0x01, 8, 0, 4, 4},  /* ext2-4 and the generic form: ino32, gen */
-    {0x81, 12, 0, 8, 8}, /* xfs: ino64, gen */
+    {0x01, 8, 0, 4, 4},   /* ext2-4 and the generic form: ino32, gen */
+    {0x81, 12, 0, 8, 8},  /* xfs: ino64, gen */
     {0x4d, 20, 0, 8, 16}, /* btrfs: objectid, subvolume, gen */
-    {0x01, 12, 4, 8, 0}, /* tmpfs: gen, ino64 */
+    {0x01, 12, 4, 8, 0},  /* tmpfs: gen, ino64 */
 };
 
 /* struct file_handle with room. */
@@ -84,8 +84,8 @@ static uint32_t cipher(const struct siphash_key *key, uint32_t ino, uint32_t val
             left = right ^ (uint16_t)siphash_2words(key, ino, ((uint64_t)round << 32) | next);
             right = next;
         } else {
-            uint16_t next = left ^ (uint16_t)siphash_2words(key, ino,
-                                                            ((uint64_t)round << 32) | right);
+            uint16_t next =
+                left ^ (uint16_t)siphash_2words(key, ino, ((uint64_t)round << 32) | right);
 
             left = right;
             right = next;
@@ -187,7 +187,8 @@ static int miss(struct host_handles *handles)
 {
     if (atomic_fetch_add(&handles->misses, 1) + 1 == HANDLE_MAX_MISSES) {
         log_warn("the guest asked for %d files that do not exist: its file handles are not "
-                 "decoded any more", HANDLE_MAX_MISSES);
+                 "decoded any more",
+                 HANDLE_MAX_MISSES);
     }
     return -ESTALE;
 }

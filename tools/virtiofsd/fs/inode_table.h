@@ -34,10 +34,10 @@ struct inode {
     struct inode *next; /* in its bucket; under the stripe's lock */
     uint64_t nodeid;
     uint32_t generation;
-    uint16_t type; /* S_IFMT of what is on the host; never changes */
-    bool whiteout; /* a stored whiteout: see whiteout.h */
-    bool linked;   /* findable in the table; under the stripe's lock */
-    bool aliased;  /* id is in the alias table; under both locks */
+    uint16_t type;      /* S_IFMT of what is on the host; never changes */
+    bool whiteout;      /* a stored whiteout: see whiteout.h */
+    bool linked;        /* findable in the table; under the stripe's lock */
+    bool aliased;       /* id is in the alias table; under both locks */
     struct inode_id id; /* under the stripe's lock once linked: see inode_table_rekey() */
     uint64_t nlookup;   /* under the stripe's lock */
     atomic_int refs;

@@ -201,7 +201,8 @@ static int journal_add(struct overlay_renames *renames, const struct rename_name
         .source_ino = source->ino,
     };
     g_autofree char *text = NULL;
-    auto_fd journal = -1;
+    auto_fd
+    journal = -1;
     int err = 0;
 
     if (intent.dir && intent.newdir) {
@@ -221,7 +222,8 @@ static int journal_add(struct overlay_renames *renames, const struct rename_name
 
 static void journal_remove(struct overlay_renames *renames, const char *temp)
 {
-    auto_fd journal = open_journal(renames);
+    auto_fd
+    journal = open_journal(renames);
 
     if (journal >= 0) {
         (void)unlinkat(journal, temp, 0); /* if it stays, the next repair finds nothing to do */
@@ -245,7 +247,8 @@ static int to_absent(const struct rename_names *names)
     FAULT_POINT("rename-absent-whiteout");
     err = exchange(names->dirfd, names->name, names->newdirfd, names->newname);
     if (err < 0) {
-        (void)unlinkat(names->newdirfd, names->newname, 0); /* a whiteout over nothing is harmless */
+        (void)unlinkat(names->newdirfd, names->newname,
+                       0); /* a whiteout over nothing is harmless */
     }
     return err;
 }
@@ -374,8 +377,10 @@ static bool is_plain_name(const char *name)
 /* Decides by what stands where, so that a second crash in here is repaired just the same. */
 static void repair_one(const struct overlay_renames *renames, const struct intent *intent)
 {
-    auto_fd dirfd = open_in_share(renames, intent->dir);
-    auto_fd newdirfd = open_in_share(renames, intent->newdir);
+    auto_fd
+    dirfd = open_in_share(renames, intent->dir);
+    auto_fd
+    newdirfd = open_in_share(renames, intent->newdir);
     struct node temp = {0}, at_source = {0}, at_dest = {0};
 
     if (dirfd < 0 || newdirfd < 0 || !is_plain_name(intent->name) ||

@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 struct overlay_renames {
-    int root_fd;   /* O_PATH of the share; borrowed */
-    int proc_self_fd; /* borrowed; for the paths of directories */
+    int root_fd;          /* O_PATH of the share; borrowed */
+    int proc_self_fd;     /* borrowed; for the paths of directories */
     pthread_mutex_t lock; /* one emulated rename at a time */
     atomic_uint seq;      /* odd: the middle of one is visible */
     unsigned next_id;     /* under the lock */

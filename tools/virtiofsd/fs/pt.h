@@ -23,12 +23,12 @@
 #include "base/syscall_rule.h"
 #include "fs/creds.h"
 
+struct idmap;
 struct pt_fs;
 struct xattrmap;
 
 /* What all of this may ask of the kernel (base/syscall_rule.h). */
 extern const struct syscall_rule pt_syscalls[];
-
 
 /* What is special about a share that serves as the upper layer of a guest's overlayfs. */
 struct pt_overlay {
@@ -46,10 +46,11 @@ struct pt_config {
     bool writeback;                  /* the guest caches writes: it may read what it only writes */
     bool allow_direct_io;
     bool preserve_noatime;
+    const struct idmap *uids, *gids; /* NULL: ids pass unchanged; outlive the file system */
     struct pt_overlay overlay;
-    bool partial_ids;               /* a user namespace that does not have every id */
-    bool file_handles;              /* find files again by nodeid, if the host can */
-    struct siphash_key handle_key;  /* what makes nodeids of this share unguessable */
+    bool partial_ids;              /* a user namespace that does not have every id */
+    bool file_handles;             /* find files again by nodeid, if the host can */
+    struct siphash_key handle_key; /* what makes nodeids of this share unguessable */
 };
 
 /* A name in a directory as a guest sees it. */
@@ -117,6 +118,7 @@ struct pt_new {
     struct pt_caller caller;
     mode_t mode;
 };
+/* Ids here are the guest's own; a forbidden one (--translate-uid) is -EPERM. */
 int pt_mknod(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
              dev_t rdev, struct pt_entry *ret);
 int pt_mkdir(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
@@ -144,8 +146,8 @@ int pt_access(struct pt_fs *fs, const struct pt_caller *caller, uint64_t nodeid,
 
 /* --- extended attributes (pt_xattr.c); a size of 0 asks for the length --- */
 
-int pt_setxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, const void *value,
-                size_t size, int flags);
+int pt_setxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, const void *value, size_t size,
+                int flags);
 int pt_getxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, void *value, size_t size);
 int pt_listxattr(struct pt_fs *fs, uint64_t nodeid, char *list, size_t size);
 int pt_removexattr(struct pt_fs *fs, uint64_t nodeid, const char *name);
@@ -163,8 +165,8 @@ bool pt_release(struct pt_fs *fs, uint64_t fh);
  */
 ssize_t pt_read(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt, off_t offset,
                 bool nowait);
-ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt,
-                 off_t offset, bool kill_priv);
+ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt, off_t offset,
+                 bool kill_priv);
 int pt_flush(struct pt_fs *fs, uint64_t fh);
 int pt_fsync(struct pt_fs *fs, uint64_t fh, bool datasync); /* files and directories */
 int pt_fallocate(struct pt_fs *fs, uint64_t fh, int mode, off_t offset, off_t len);
@@ -178,8 +180,8 @@ struct pt_dirent {
     const char *name; /* NUL-terminated */
     size_t name_len;
     uint64_t ino;
-    uint64_t next;  /* where the next entry is found: a cookie of the host, 64 bits */
-    unsigned type;  /* DT_*, never DT_UNKNOWN */
+    uint64_t next;                /* where the next entry is found: a cookie of the host, 64 bits */
+    unsigned type;                /* DT_*, never DT_UNKNOWN */
     const struct pt_entry *entry; /* readdirplus, and not for "." and ".."; else NULL */
 };
 
@@ -191,7 +193,6 @@ struct pt_dir_sink {
 
 int pt_opendir(struct pt_fs *fs, uint64_t nodeid, uint64_t *ret_fh);
 /* From the cookie `offset` (0: the start) until the sink is full or the directory ends. */
-int pt_readdir(struct pt_fs *fs, uint64_t fh, uint64_t offset, bool plus,
-               struct pt_dir_sink *sink);
+int pt_readdir(struct pt_fs *fs, uint64_t fh, uint64_t offset, bool plus, struct pt_dir_sink *sink);
 
 #endif

@@ -12,13 +12,15 @@
 
 #include "base/util.h"
 #include "fs/whiteout.h"
+#include "host/idmap.h"
 
 void pt_present(struct pt_fs *fs, const struct inode *inode, struct statx *st)
 {
-    (void)fs;
     if (inode->whiteout) {
         whiteout_present(st);
     }
+    st->stx_uid = idmap_to_guest(fs->config.uids, st->stx_uid);
+    st->stx_gid = idmap_to_guest(fs->config.gids, st->stx_gid);
 }
 
 int pt_stat_inode(struct pt_fs *fs, struct inode *inode, struct statx *ret)
@@ -56,11 +58,19 @@ static int set_mode(const struct inode *inode, mode_t mode)
     return fchmodat(AT_FDCWD, name.text, mode, 0) < 0 ? -errno : 0;
 }
 
-static int set_owner(const struct inode *inode, const struct pt_setattr *attr)
+static int set_owner(const struct pt_fs *fs, const struct inode *inode,
+                     const struct pt_setattr *attr)
 {
     uid_t uid = (attr->valid & PT_SET_UID) ? attr->uid : (uid_t)-1;
     gid_t gid = (attr->valid & PT_SET_GID) ? attr->gid : (gid_t)-1;
+    int err = idmap_to_host(fs->config.uids, uid, &uid); /* -1 stays -1: "leave alone" */
 
+    if (err == 0) {
+        err = idmap_to_host(fs->config.gids, gid, &gid);
+    }
+    if (err < 0) {
+        return err;
+    }
     return fchownat(inode->fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
@@ -123,7 +133,7 @@ static int apply(struct pt_fs *fs, struct inode *inode, uint64_t fh, const struc
     int err = 0;
 
     if (attr->valid & (PT_SET_UID | PT_SET_GID)) {
-        err = set_owner(inode, attr);
+        err = set_owner(fs, inode, attr);
         pt_drop_mapped_caps(fs, inode);
     }
     if (err == 0 && (attr->valid & PT_SET_MODE)) {

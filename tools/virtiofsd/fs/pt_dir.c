@@ -34,8 +34,8 @@ struct host_dirent {
 
 struct dir_stream {
     pthread_mutex_t lock;
-    uint64_t next;    /* the cookie that continues at buf[pos] */
-    bool next_valid;  /* false after an error: seek first */
+    uint64_t next;   /* the cookie that continues at buf[pos] */
+    bool next_valid; /* false after an error: seek first */
     size_t pos, len;
     char *buf;
 };
@@ -209,8 +209,7 @@ static int read_entries(struct pt_fs *fs, struct handle *handle, bool plus,
     return any ? 0 : more;
 }
 
-int pt_readdir(struct pt_fs *fs, uint64_t fh, uint64_t offset, bool plus,
-               struct pt_dir_sink *sink)
+int pt_readdir(struct pt_fs *fs, uint64_t fh, uint64_t offset, bool plus, struct pt_dir_sink *sink)
 {
     auto_handle handle = handle_table_get(fs->handles, fh);
     int err = 0;

@@ -15,6 +15,7 @@
 
 #include "base/util.h"
 #include "fs/whiteout.h"
+#include "host/idmap.h"
 
 /* Not in every <linux/magic.h>. */
 #ifndef CIFS_SUPER_MAGIC
@@ -152,6 +153,29 @@ int pt_reopen(struct pt_fs *fs, const struct inode *inode, int flags, int *ret_f
     return 0;
 }
 
+int pt_host_caller(const struct pt_fs *fs, const struct pt_caller *caller, struct pt_caller *ret)
+{
+    int err = 0;
+
+    *ret = *caller;
+    err = idmap_to_host(fs->config.uids, caller->uid, &ret->uid);
+    if (err == 0) {
+        err = idmap_to_host(fs->config.gids, caller->gid, &ret->gid);
+    }
+    if (err == 0 && caller->has_group) {
+        err = idmap_to_host(fs->config.gids, caller->group, &ret->group);
+    }
+    return err;
+}
+
+int pt_assume(const struct pt_fs *fs, const struct pt_caller *caller, bool drop_fsetid)
+{
+    struct pt_caller host;
+    int err = pt_host_caller(fs, caller, &host);
+
+    return err < 0 ? err : creds_assume(&fs->creds, &host, drop_fsetid);
+}
+
 bool pt_is_reserved(const struct pt_fs *fs, const char *name)
 {
     return fs->config.overlay.on && whiteout_is_reserved_name(name);
@@ -170,7 +194,8 @@ int pt_statfs(struct pt_fs *fs, uint64_t nodeid, struct statvfs *ret)
 int pt_syncfs(struct pt_fs *fs, uint64_t nodeid)
 {
     auto_inode inode = inode_table_get(fs->inodes, nodeid);
-    auto_fd fd = -1;
+    auto_fd
+    fd = -1;
     int err = 0;
 
     if (!inode) {

@@ -23,7 +23,7 @@ struct pt_fs {
     struct host_handles host_handles;
     struct name_hints *hints;       /* only with config.overlay.unstable_ids, else NULL */
     struct overlay_renames renames; /* overlay shares only */
-    bool flush_matters; /* a host file system that reports write errors at close */
+    bool flush_matters;             /* a host file system that reports write errors at close */
 };
 
 #define PT_STATX_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
@@ -54,6 +54,11 @@ int pt_reopen(struct pt_fs *fs, const struct inode *inode, int flags, int *ret_f
 int pt_stat_inode(struct pt_fs *fs, struct inode *inode, struct statx *ret);
 /* Turns what the host says about an inode into what the guest sees. */
 void pt_present(struct pt_fs *fs, const struct inode *inode, struct statx *st);
+
+/* The guest's caller in host ids: 0 or -EPERM for one that may not be used. */
+int pt_host_caller(const struct pt_fs *fs, const struct pt_caller *caller, struct pt_caller *ret);
+/* creds_assume() for a caller as the guest names it. */
+int pt_assume(const struct pt_fs *fs, const struct pt_caller *caller, bool drop_fsetid);
 
 /* A name the daemon keeps for itself: the guest neither sees nor makes it. */
 bool pt_is_reserved(const struct pt_fs *fs, const char *name);

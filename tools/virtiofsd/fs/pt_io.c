@@ -38,8 +38,7 @@ static bool may_change(int flags)
 }
 
 /* Opens with or without the right to keep S_ISUID and S_ISGID when O_TRUNC cuts the file. */
-static int open_inode(struct pt_fs *fs, struct inode *inode, int flags, bool kill_priv,
-                      int *ret_fd)
+static int open_inode(struct pt_fs *fs, struct inode *inode, int flags, bool kill_priv, int *ret_fd)
 {
     bool kill = kill_priv && (flags & O_TRUNC);
     int err = 0;
@@ -90,8 +89,9 @@ static int create_new(struct pt_fs *fs, const struct pt_new *how, struct inode *
                       const char *name, int flags, struct pt_entry *ret, int *ret_fd,
                       struct inode **ret_inode)
 {
-    auto_fd fd = -1;
-    int err = creds_assume(&fs->creds, &how->caller, how->mode & S_ISGID);
+    auto_fd
+    fd = -1;
+    int err = pt_assume(fs, &how->caller, how->mode & S_ISGID);
 
     if (err < 0) {
         return err;
@@ -135,8 +135,7 @@ int pt_create(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const
         }
     }
     if (err == 0) {
-        err = handle_table_add(fs->handles, fd, inode_ref(inode), flags, NULL,
-                               ret_fh);
+        err = handle_table_add(fs->handles, fd, inode_ref(inode), flags, NULL, ret_fh);
     }
     if (err < 0 && inode) {
         inode_table_forget(fs->inodes, inode->nodeid, 1);
@@ -193,8 +192,8 @@ ssize_t pt_read(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned
     return -errno;
 }
 
-ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt,
-                 off_t offset, bool kill_priv)
+ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt, off_t offset,
+                 bool kill_priv)
 {
     auto_handle handle = get_file(fs, fh);
     ssize_t n = 0;

@@ -74,7 +74,8 @@ static int find_known(struct pt_fs *fs, struct inode *dir, const char *name, str
 static int inode_of_fd(struct pt_fs *fs, int path_fd, struct statx *st, struct inode **ret_inode,
                        bool *ret_known)
 {
-    auto_fd fd = path_fd;
+    auto_fd
+    fd = path_fd;
     struct inode_id id;
 
     if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, PT_STATX_MASK, st) < 0) {

@@ -47,8 +47,8 @@ static int step_symlink(int dirfd, const char *name, const struct make *make)
  * When the look-up afterwards fails (EMFILE, or somebody else was faster) the guest sees an error
  * for something that exists, as it would after a crash in between; it asks again by name.
  */
-static int make_entry(struct pt_fs *fs, const struct pt_new *how, uint64_t parent,
-                      const char *name, const struct make *make, struct pt_entry *ret)
+static int make_entry(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
+                      const struct make *make, struct pt_entry *ret)
 {
     auto_inode dir = inode_table_get(fs->inodes, parent);
     int err = 0;
@@ -59,7 +59,7 @@ static int make_entry(struct pt_fs *fs, const struct pt_new *how, uint64_t paren
     if (pt_is_reserved(fs, name)) {
         return -EPERM;
     }
-    err = creds_assume(&fs->creds, &how->caller, make->mode & S_ISGID);
+    err = pt_assume(fs, &how->caller, make->mode & S_ISGID);
     if (err < 0) {
         return err;
     }
@@ -205,7 +205,7 @@ int pt_rename(struct pt_fs *fs, const struct pt_caller *caller, uint64_t parent,
     }
     if (flags & RENAME_WHITEOUT) {
         /* it makes a node, which belongs to the caller */
-        err = creds_assume(&fs->creds, caller, false);
+        err = pt_assume(fs, caller, false);
     }
     if (err < 0) {
         return err;

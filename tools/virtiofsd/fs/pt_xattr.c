@@ -40,8 +40,8 @@ static int host_name(const struct pt_fs *fs, const char *name, char buf[XATTR_NA
     return xattrmap_client(fs->config.xattrmap, name, buf, XATTR_NAME_MAX + 1, ret_name);
 }
 
-int pt_setxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, const void *value,
-                size_t size, int flags)
+int pt_setxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, const void *value, size_t size,
+                int flags)
 {
     char buf[XATTR_NAME_MAX + 1];
     const char *host = NULL;

@@ -12,13 +12,13 @@
 #include "request/worker.h"
 
 enum {
-    BEFORE_INIT = 1 << 0,  /* may come before INIT */
-    MUTATES = 1 << 1,      /* refused on a read-only share */
-    KEEP_DATA = 1 << 2,    /* what follows the argument struct stays in guest memory */
-    MAY_BLOCK = 1 << 3,    /* goes to the hand-over pool */
-    NO_REPLY = 1 << 4,     /* never answered */
-    SAYS_ENOSYS = 1 << 5,  /* may answer ENOSYS, knowing that it is sticky in the guest */
-    ANY_LENGTH = 1 << 6,   /* the op itself checks its arguments */
+    BEFORE_INIT = 1 << 0, /* may come before INIT */
+    MUTATES = 1 << 1,     /* refused on a read-only share */
+    KEEP_DATA = 1 << 2,   /* what follows the argument struct stays in guest memory */
+    MAY_BLOCK = 1 << 3,   /* goes to the hand-over pool */
+    NO_REPLY = 1 << 4,    /* never answered */
+    SAYS_ENOSYS = 1 << 5, /* may answer ENOSYS, knowing that it is sticky in the guest */
+    ANY_LENGTH = 1 << 6,  /* the op itself checks its arguments */
 };
 
 struct opcode {
@@ -98,11 +98,10 @@ static const struct opcode opcodes[] = {
     [FUSE_RENAME2] = {"RENAME2", op_rename2, sizeof(struct fuse_rename2_in), 0, MUTATES},
     [FUSE_LSEEK] = {"LSEEK", op_lseek, sizeof(struct fuse_lseek_in), sizeof(struct fuse_lseek_out)},
     [FUSE_COPY_FILE_RANGE] = {"COPY_FILE_RANGE", op_copy_file_range,
-                              sizeof(struct fuse_copy_file_range_in),
-                              sizeof(struct fuse_write_out), MUTATES | MAY_BLOCK},
+                              sizeof(struct fuse_copy_file_range_in), sizeof(struct fuse_write_out),
+                              MUTATES | MAY_BLOCK},
     [FUSE_SYNCFS] = {"SYNCFS", op_syncfs, sizeof(struct fuse_syncfs_in), 0, MAY_BLOCK},
-    [FUSE_STATX] = {"STATX", op_statx, sizeof(struct fuse_statx_in),
-                    sizeof(struct fuse_statx_out)},
+    [FUSE_STATX] = {"STATX", op_statx, sizeof(struct fuse_statx_in), sizeof(struct fuse_statx_out)},
     [FUSE_COPY_FILE_RANGE_64] = {"COPY_FILE_RANGE_64", op_copy_file_range_64,
                                  sizeof(struct fuse_copy_file_range_in),
                                  sizeof(struct fuse_copy_file_range_out), MUTATES | MAY_BLOCK},

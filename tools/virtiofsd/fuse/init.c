@@ -122,7 +122,8 @@ int op_init(struct fuse_session *session, struct request *req)
     if (in.major < FUSE_KERNEL_VERSION ||
         (in.major == FUSE_KERNEL_VERSION && in.minor < OLDEST_MINOR)) {
         log_error_limited("the guest speaks FUSE %u.%u, which is too old: 7.%d (Linux 4.18) or "
-                          "newer is needed", in.major, in.minor, OLDEST_MINOR);
+                          "newer is needed",
+                          in.major, in.minor, OLDEST_MINOR);
         return -EPROTO;
     }
     out = request_reply_new(req, sizeof(*out));

@@ -230,8 +230,7 @@ int op_fallocate(struct fuse_session *session, struct request *req)
     if (in->offset > INT64_MAX || in->length > INT64_MAX) {
         return -EINVAL;
     }
-    return pt_fallocate(session->fs, in->fh, (int)in->mode, (off_t)in->offset,
-                        (off_t)in->length);
+    return pt_fallocate(session->fs, in->fh, (int)in->mode, (off_t)in->offset, (off_t)in->length);
 }
 
 int op_lseek(struct fuse_session *session, struct request *req)

@@ -115,8 +115,12 @@ static const struct {
     uint32_t wire;
     unsigned pt;
 } setattr_bits[] = {
-    {FATTR_MODE, PT_SET_MODE},   {FATTR_UID, PT_SET_UID},     {FATTR_GID, PT_SET_GID},
-    {FATTR_SIZE, PT_SET_SIZE},   {FATTR_ATIME, PT_SET_ATIME}, {FATTR_MTIME, PT_SET_MTIME},
+    {FATTR_MODE, PT_SET_MODE},
+    {FATTR_UID, PT_SET_UID},
+    {FATTR_GID, PT_SET_GID},
+    {FATTR_SIZE, PT_SET_SIZE},
+    {FATTR_ATIME, PT_SET_ATIME},
+    {FATTR_MTIME, PT_SET_MTIME},
     {FATTR_KILL_SUIDGID, PT_SET_KILL_PRIV},
 };
 
@@ -227,8 +231,8 @@ int op_setxattr(struct fuse_session *session, struct request *req)
     if (in->size > req->args_len - pos || in->size > XATTR_SIZE_MAX) {
         return in->size > XATTR_SIZE_MAX ? -E2BIG : -EINVAL;
     }
-    err = pt_setxattr(session->fs, req->hdr.nodeid, name, req->args + pos, in->size,
-                      (int)in->flags);
+    err =
+        pt_setxattr(session->fs, req->hdr.nodeid, name, req->args + pos, in->size, (int)in->flags);
     /*
      * Symbolic links and special files cannot hold what trusted.* is mapped to. overlayfs only
      * ever sets "origin" on them and takes EPERM for an answer since Linux 5.11 (FUSE 7.33); older

@@ -19,9 +19,9 @@ struct worker_pool;
 
 struct fuse_config {
     double entry_timeout, attr_timeout, negative_timeout; /* seconds */
-    bool direct_io;    /* cache=never: every open bypasses the guest's page cache */
-    bool allow_mmap;   /* with direct_io: shared mappings all the same */
-    bool keep_cache;   /* cache=always: data stays cached over open */
+    bool direct_io;  /* cache=never: every open bypasses the guest's page cache */
+    bool allow_mmap; /* with direct_io: shared mappings all the same */
+    bool keep_cache; /* cache=always: data stays cached over open */
     bool readdirplus;
     bool writeback;
     bool readonly;

@@ -137,8 +137,7 @@ void wire_entry(struct fuse_session *session, const struct pt_entry *entry,
     }
 }
 
-void wire_attr_out(struct fuse_session *session, const struct statx *st,
-                   struct fuse_attr_out *ret)
+void wire_attr_out(struct fuse_session *session, const struct statx *st, struct fuse_attr_out *ret)
 {
     wire_timeout(session->config.attr_timeout, &ret->attr_valid, &ret->attr_valid_nsec);
     wire_attr(st, &ret->attr);

@@ -34,8 +34,7 @@ int wire_split_extensions(struct request *req);
 void wire_attr(const struct statx *st, struct fuse_attr *ret);
 void wire_entry(struct fuse_session *session, const struct pt_entry *entry,
                 struct fuse_entry_out *ret);
-void wire_attr_out(struct fuse_session *session, const struct statx *st,
-                   struct fuse_attr_out *ret);
+void wire_attr_out(struct fuse_session *session, const struct statx *st, struct fuse_attr_out *ret);
 void wire_timeout(double seconds, uint64_t *ret_sec, uint32_t *ret_nsec);
 
 /* The usual ends: reply with an entry or attributes when err is 0. */

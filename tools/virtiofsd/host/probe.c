@@ -21,7 +21,8 @@
 
 static int make_file(int dirfd, const char *name)
 {
-    auto_fd fd = openat(dirfd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    auto_fd
+    fd = openat(dirfd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 
     return fd < 0 ? -errno : 0;
 }
@@ -51,7 +52,8 @@ static int try_d_type(int dirfd)
 
 static int set_user_xattr(int dirfd, const char *name)
 {
-    auto_fd fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+    auto_fd
+    fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0) {
         return -errno;
@@ -106,7 +108,8 @@ static int try_hard_link(int dirfd)
 
 static int try_tmpfile(int dirfd)
 {
-    auto_fd fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    auto_fd
+    fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 
     return fd < 0 ? -errno : 0;
 }
@@ -118,7 +121,8 @@ static int try_file_handles(int dirfd)
         unsigned char bytes[MAX_HANDLE_SZ];
     } handle = {.head = {.handle_bytes = MAX_HANDLE_SZ}};
     int mount_id = 0;
-    auto_fd fd = -1;
+    auto_fd
+    fd = -1;
 
     if (name_to_handle_at(dirfd, "", &handle.head, &mount_id, AT_EMPTY_PATH) < 0) {
         return -errno;
@@ -221,16 +225,18 @@ static void judge(struct share_probe *ret)
     ret->native_whiteouts =
         ret->result[PROBE_WHITEOUT] == 0 && ret->result[PROBE_RENAME_WHITEOUT] == 0;
     ret->serves = ret->result[PROBE_WRITE] == 0 && ret->result[PROBE_USER_XATTR] == 0 &&
-                  (ret->native_whiteouts || (ret->result[PROBE_SYMLINK] == 0 &&
-                                             ret->result[PROBE_RENAME_EXCHANGE] == 0));
+                  (ret->native_whiteouts ||
+                   (ret->result[PROBE_SYMLINK] == 0 && ret->result[PROBE_RENAME_EXCHANGE] == 0));
 }
 
 void probe_share(const char *dir, struct share_probe *ret)
 {
-    auto_fd parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    auto_fd
+    parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     g_autofree char *path = g_build_filename(dir, PROBE_DIR, NULL);
     int err = parent < 0 ? -errno : 0;
-    auto_fd dirfd = -1;
+    auto_fd
+    dirfd = -1;
 
     *ret = (struct share_probe){0};
     if (err == 0) {
@@ -261,8 +267,9 @@ char *probe_refusal(const struct share_probe *probe, const char *dir)
     for (size_t i = 0; i < PROBE_ITEMS; i++) {
         if (probe->result[i] < 0 && items[i].remedy) {
             return g_strdup_printf("'%s' (%s) cannot be the upper layer of an overlayfs: %s: %s; "
-                                   "%s, or leave out --overlay-upper", dir, probe->fs_type,
-                                   items[i].name, strerror(-probe->result[i]), items[i].remedy);
+                                   "%s, or leave out --overlay-upper",
+                                   dir, probe->fs_type, items[i].name, strerror(-probe->result[i]),
+                                   items[i].remedy);
         }
     }
     return g_strdup_printf("'%s' cannot be the upper layer of an overlayfs", dir);

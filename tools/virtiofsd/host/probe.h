@@ -23,13 +23,13 @@ enum probe_item {
 };
 
 struct share_probe {
-    char fs_type[32];       /* as /proc/self/mountinfo has it */
-    bool is_overlay;        /* the share lies on a host overlayfs */
-    bool redirect_dir;      /* that one can rename directories of its lower layers */
-    bool unstable_ids;      /* its copy-up changes st_dev and st_ino */
+    char fs_type[32];        /* as /proc/self/mountinfo has it */
+    bool is_overlay;         /* the share lies on a host overlayfs */
+    bool redirect_dir;       /* that one can rename directories of its lower layers */
+    bool unstable_ids;       /* its copy-up changes st_dev and st_ino */
     int result[PROBE_ITEMS]; /* 0, or -errno of what was tried */
-    bool native_whiteouts;  /* both kinds work as they are */
-    bool serves;            /* a guest can use it as an upper */
+    bool native_whiteouts;   /* both kinds work as they are */
+    bool serves;             /* a guest can use it as an upper */
 };
 
 /* Never fails as a whole: what cannot be tried carries the error of what was missing for it. */

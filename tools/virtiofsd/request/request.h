@@ -45,7 +45,7 @@ struct request {
     size_t reply_len;
     void *reply_heap; /* freed with the request, or NULL */
 
-    void *session; /* the server's own; see fuse/ */
+    void *session;                                      /* the server's own; see fuse/ */
     void (*on_finish)(struct request *req, int result); /* figures; may be NULL */
     uint64_t start_ns;
 

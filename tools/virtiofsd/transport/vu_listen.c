@@ -45,13 +45,14 @@ static int remove_stale(const char *path, char **ret_error)
     if (!S_ISSOCK(st.st_mode)) {
         return fail(-EEXIST, ret_error,
                     g_strdup_printf("--socket-path: '%s' exists and is not a socket; "
-                                    "remove it or choose another path", path));
+                                    "remove it or choose another path",
+                                    path));
     }
     if (unlink(path) < 0 && errno != ENOENT) {
         int err = -errno;
 
-        return fail(err, ret_error, g_strdup_printf("cannot remove the old socket '%s': %s", path,
-                                                    strerror(-err)));
+        return fail(err, ret_error,
+                    g_strdup_printf("cannot remove the old socket '%s': %s", path, strerror(-err)));
     }
     return 0;
 }
@@ -78,15 +79,16 @@ static int bind_and_listen(int fd, const char *path, mode_t mask, char **ret_err
 
 int vu_listen_path(const char *path, const char *group, int *ret_fd, char **ret_error)
 {
-    auto_fd fd = -1;
+    auto_fd
+    fd = -1;
     gid_t gid = (gid_t)-1;
     int err = 0;
 
     if (strlen(path) >= member_size(struct sockaddr_un, sun_path)) {
         return fail(-ENAMETOOLONG, ret_error,
                     g_strdup_printf("--socket-path: the path has %zu bytes, and a socket's can "
-                                    "have %zu; use a relative or shorter one", strlen(path),
-                                    member_size(struct sockaddr_un, sun_path) - 1));
+                                    "have %zu; use a relative or shorter one",
+                                    strlen(path), member_size(struct sockaddr_un, sun_path) - 1));
     }
     if (group && (err = find_group(group, &gid, ret_error)) < 0) {
         return err;
@@ -101,9 +103,9 @@ int vu_listen_path(const char *path, const char *group, int *ret_fd, char **ret_
     }
     err = bind_and_listen(fd, path, group ? 007 : 077, ret_error);
     if (err == 0 && group && chown(path, (uid_t)-1, gid) < 0) {
-        err = fail(-errno, ret_error,
-                   g_strdup_printf("cannot give '%s' to group '%s': %s", path, group,
-                                   strerror(errno)));
+        err = fail(
+            -errno, ret_error,
+            g_strdup_printf("cannot give '%s' to group '%s': %s", path, group, strerror(errno)));
         (void)unlink(path);
     }
     if (err == 0) {
@@ -120,14 +122,16 @@ int vu_listen_check_fd(int fd, char **ret_error)
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0) {
         int err = -errno;
 
-        return fail(err, ret_error, g_strdup_printf("--fd=%d: %s", fd,
-                                                    err == -EBADF ? "no such descriptor was passed"
-                                                                  : "this is not a socket"));
+        return fail(err, ret_error,
+                    g_strdup_printf("--fd=%d: %s", fd,
+                                    err == -EBADF ? "no such descriptor was passed"
+                                                  : "this is not a socket"));
     }
     if (!listening) {
         return fail(-EINVAL, ret_error,
                     g_strdup_printf("--fd=%d: this socket does not listen; pass one on which "
-                                    "listen() was called", fd));
+                                    "listen() was called",
+                                    fd));
     }
     return 0;
 }

@@ -246,7 +246,7 @@ static int get_config(struct vu_session *session, struct vu_msg *msg)
         msg->hdr.size = 0; /* how the specification says no here */
         return 0;
     }
-    fs.num_request_queues = htole32(MIN(g_get_num_processors(), VU_MAX_QUEUES - 1));
+    fs.num_request_queues = htole32(session->config->request_queues);
     memcpy(fs.tag, session->config->tag, MIN(strlen(session->config->tag), sizeof(fs.tag)));
     memcpy(space, &fs, sizeof(fs));
     memset(config->bytes, 0, sizeof(config->bytes));
