@@ -19,10 +19,10 @@
 extern const struct syscall_rule transport_syscalls[];
 
 struct vu_config {
-    const char *tag;       /* NULL: PROTOCOL_F_CONFIG is not offered */
+    const char *tag;         /* NULL: PROTOCOL_F_CONFIG is not offered */
     unsigned request_queues; /* what the config space recommends; 1 to VU_MAX_QUEUES - 1 */
-    size_t chain_user_size; /* bytes of scratch memory the server wants behind chain->user */
-    unsigned poll_us;      /* longest adaptive busy poll before a queue thread sleeps; 0: none */
+    size_t chain_user_size;  /* bytes of scratch memory the server wants behind chain->user */
+    unsigned poll_us;        /* longest adaptive busy poll before a queue thread sleeps; 0: none */
 };
 
 /* What the device behind the transport does. Called without any transport lock held. */
