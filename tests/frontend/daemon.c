@@ -57,22 +57,34 @@ static void become_daemon(char *const *argv, const struct daemon_setup *setup, i
     _exit(127);
 }
 
-static void *collect(void *opaque)
+/*
+ * Takes what is in the pipe; d->lock is held, so that whoever drained it and finds it empty has
+ * everything the daemon wrote before.
+ */
+static void drain(struct daemon *d)
 {
-    struct daemon *d = opaque;
     char buf[4096];
     ssize_t n;
 
-    while ((n = read(d->err_fd, buf, sizeof(buf))) > 0) {
-        g_mutex_lock(&d->lock);
+    while (!d->eof && (n = read(d->err_fd, buf, sizeof(buf))) >= 0) {
         g_string_append_len(d->log, buf, n);
+        d->eof = n == 0;
         g_cond_broadcast(&d->changed);
+    }
+}
+
+static void *collect(void *opaque)
+{
+    struct daemon *d = opaque;
+    struct pollfd pfd = {.fd = d->err_fd, .events = POLLIN};
+    bool eof = false;
+
+    while (!eof && poll(&pfd, 1, -1) > 0) {
+        g_mutex_lock(&d->lock);
+        drain(d);
+        eof = d->eof;
         g_mutex_unlock(&d->lock);
     }
-    g_mutex_lock(&d->lock);
-    d->eof = true;
-    g_cond_broadcast(&d->changed);
-    g_mutex_unlock(&d->lock);
     return NULL;
 }
 
@@ -96,6 +108,7 @@ int daemon_start(struct daemon *d, char *const *argv, const struct daemon_setup 
     }
     d->pidfd = (int)syscall(SYS_pidfd_open, d->pid, 0);
     d->err_fd = fds[0];
+    fcntl(d->err_fd, F_SETFL, O_NONBLOCK); /* the daemon's end is another open file */
     d->log = g_string_new(NULL);
     g_mutex_init(&d->lock);
     g_cond_init(&d->changed);
@@ -156,6 +169,7 @@ char *daemon_log(struct daemon *d)
     char *copy;
 
     g_mutex_lock(&d->lock);
+    drain(d);
     copy = g_strdup(d->log->str);
     g_mutex_unlock(&d->lock);
     return copy;
