@@ -86,6 +86,7 @@ void proto_check_any(struct proto *p, const char *file, int line, const char *ca
 #define EXPECT_ALIVE(p) OK(p, fc_getattr((p)->q, FUSE_ROOT_ID, NULL, NULL))
 
 void proto_add(const char *path, void (*func)(void));
+void proto_add_with(const char *path, void (*func)(gconstpointer data), gconstpointer data);
 int proto_main(int argc, char **argv, void (*add_tests)(void));
 
 #endif

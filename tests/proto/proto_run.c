@@ -38,7 +38,12 @@ static bool all_reaped(void)
     return errno == ECHILD;
 }
 
-static G_GNUC_NORETURN void run_in_child(void (*func)(void))
+struct test {
+    void (*func)(gconstpointer data);
+    gconstpointer data;
+};
+
+static G_GNUC_NORETURN void run_in_child(const struct test *test)
 {
     int before;
     int after;
@@ -48,7 +53,7 @@ static G_GNUC_NORETURN void run_in_child(void (*func)(void))
     setpgid(0, 0);
     dup2(STDERR_FILENO, STDOUT_FILENO); /* the TAP stream belongs to the parent */
     before = daemon_count_fds(getpid());
-    func();
+    test->func(test->data);
     after = daemon_count_fds(getpid());
     if (after != before) {
         fprintf(stderr, "leak: %d descriptors before, %d after\n", before, after);
@@ -64,7 +69,7 @@ static G_GNUC_NORETURN void run_in_child(void (*func)(void))
 
 static void run_one(gconstpointer data)
 {
-    void (*func)(void) = (void (*)(void))(uintptr_t)data;
+    const struct test *test = data;
     struct pollfd pfd = {.events = POLLIN};
     int status = 0;
     pid_t pid;
@@ -72,7 +77,7 @@ static void run_one(gconstpointer data)
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
-        run_in_child(func);
+        run_in_child(test);
     }
     g_assert_cmpint(pid, >, 0);
     pfd.fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -83,6 +88,9 @@ static void run_one(gconstpointer data)
     }
     close(pfd.fd);
     waitpid(pid, &status, 0);
+    if (WIFSIGNALED(status)) {
+        fprintf(stderr, "the test ended by signal %d\n", WTERMSIG(status));
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
         g_test_skip("not possible here");
     } else if (status != 0) {
@@ -90,9 +98,24 @@ static void run_one(gconstpointer data)
     }
 }
 
+void proto_add_with(const char *path, void (*func)(gconstpointer data), gconstpointer data)
+{
+    struct test *test = g_new0(struct test, 1);
+
+    *test = (struct test){.func = func, .data = data};
+    g_test_add_data_func_full(path, test, run_one, g_free);
+}
+
+static void run_plain(gconstpointer data)
+{
+    void (*func)(void) = (void (*)(void))(uintptr_t)data;
+
+    func();
+}
+
 void proto_add(const char *path, void (*func)(void))
 {
-    g_test_add_data_func(path, (gconstpointer)(uintptr_t)func, run_one);
+    proto_add_with(path, run_plain, (gconstpointer)(uintptr_t)func);
 }
 
 int proto_main(int argc, char **argv, void (*add_tests)(void))
