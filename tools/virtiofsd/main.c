@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,12 @@ static int check_shared_dir(struct daemon *daemon, char **ret_error)
     return 0;
 }
 
+/* In a user namespace of its own the worker may: the kernel ties what it sets to that namespace. */
+static bool may_set_capabilities(const struct daemon *daemon)
+{
+    return caps_have(CAP_SETFCAP) || daemon->options.sandbox == SANDBOX_NAMESPACE;
+}
+
 /* The map that was asked for, or the one an overlay upper needs: trusted.* where anybody may. */
 static int check_xattrmap(struct daemon *daemon, char **ret_error)
 {
@@ -89,7 +96,8 @@ static int check_xattrmap(struct daemon *daemon, char **ret_error)
     const char *host_name = NULL;
 
     if (!text && daemon->options.overlay_upper) {
-        text = XATTRMAP_TRUSTED_TO_USER;
+        text = may_set_capabilities(daemon) ? XATTRMAP_TRUSTED_TO_USER
+                                            : XATTRMAP_TRUSTED_AND_CAPS_TO_USER;
     }
     if (!text) {
         return 0;

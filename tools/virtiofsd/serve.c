@@ -90,6 +90,8 @@ static struct fuse_config fuse_config_of(const struct options *options)
         .readonly = options->readonly,
         .killpriv_v2 = options->killpriv_v2,
         .announce_submounts = options->announce_submounts,
+        .tmpfile = options->tmpfile == TMPFILE_ON,
+        .tmpfile_if_sound = options->tmpfile == TMPFILE_AUTO,
     };
 }
 

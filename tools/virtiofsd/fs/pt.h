@@ -157,6 +157,9 @@ int pt_removexattr(struct pt_fs *fs, uint64_t nodeid, const char *name);
 int pt_open(struct pt_fs *fs, uint64_t nodeid, int flags, bool kill_priv, uint64_t *ret_fh);
 int pt_create(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
               int flags, bool kill_priv, struct pt_entry *ret, uint64_t *ret_fh);
+/* A file without a name, which pt_link() may give it one; -EOPNOTSUPP where the host has none. */
+int pt_tmpfile(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, int flags,
+               struct pt_entry *ret, uint64_t *ret_fh);
 /* False for a number that is not in use. */
 bool pt_release(struct pt_fs *fs, uint64_t fh);
 /*

@@ -143,6 +143,43 @@ int pt_create(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const
     return err;
 }
 
+int pt_tmpfile(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, int flags,
+               struct pt_entry *ret, uint64_t *ret_fh)
+{
+    auto_inode dir = inode_table_get(fs->inodes, parent);
+    struct inode *inode = NULL;
+    auto_fd
+    fd = -1;
+    int err = 0;
+
+    if (!dir) {
+        return -EINVAL;
+    }
+    flags = sanitise_flags(fs, flags) & ~O_TRUNC;
+    if ((flags & O_ACCMODE) == O_RDONLY) {
+        return -EINVAL; /* as open(2) says of O_TMPFILE */
+    }
+    err = pt_assume(fs, &how->caller, how->mode & S_ISGID);
+    if (err < 0) {
+        return err;
+    }
+    fd = openat(dir->fd, ".", flags | O_TMPFILE | O_CLOEXEC, how->mode);
+    err = fd < 0 ? -errno : 0;
+    creds_restore(&fs->creds);
+    if (err == 0) {
+        err = pt_lookup_fd(fs, dir, fd, ret, &inode);
+    }
+    if (err < 0) {
+        return err == -EISDIR || err == -ENOENT ? -EOPNOTSUPP : err; /* file systems without it */
+    }
+    err = handle_table_add(fs->handles, g_steal_fd(&fd), inode_ref(inode), flags, NULL, ret_fh);
+    if (err < 0) {
+        inode_table_forget(fs->inodes, inode->nodeid, 1);
+    }
+    inode_unref(inode);
+    return err;
+}
+
 bool pt_release(struct pt_fs *fs, uint64_t fh)
 {
     return handle_table_remove(fs->handles, fh);

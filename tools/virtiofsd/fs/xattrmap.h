@@ -18,6 +18,10 @@
 /* The widely used map that keeps a guest's trusted.* in what an ordinary user may write. */
 #define XATTRMAP_TRUSTED_TO_USER ":map:trusted.:user.virtiofs.:"
 
+/* The same, and capabilities too: for a daemon that may not set security.capability itself. */
+#define XATTRMAP_TRUSTED_AND_CAPS_TO_USER                                                          \
+    ":prefix:all:security.capability:user.virtiofs.:" XATTRMAP_TRUSTED_TO_USER
+
 struct xattrmap;
 
 /* NULL and one sentence with the rule and the place in *ret_error (g_free) when text is wrong. */

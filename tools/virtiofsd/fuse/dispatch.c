@@ -101,13 +101,16 @@ static const struct opcode opcodes[] = {
                               sizeof(struct fuse_copy_file_range_in), sizeof(struct fuse_write_out),
                               MUTATES | MAY_BLOCK},
     [FUSE_SYNCFS] = {"SYNCFS", op_syncfs, sizeof(struct fuse_syncfs_in), 0, MAY_BLOCK},
+    [FUSE_TMPFILE] = {"TMPFILE", op_tmpfile, sizeof(struct fuse_create_in),
+                      sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out),
+                      MUTATES | SAYS_ENOSYS},
     [FUSE_STATX] = {"STATX", op_statx, sizeof(struct fuse_statx_in), sizeof(struct fuse_statx_out)},
     [FUSE_COPY_FILE_RANGE_64] = {"COPY_FILE_RANGE_64", op_copy_file_range_64,
                                  sizeof(struct fuse_copy_file_range_in),
                                  sizeof(struct fuse_copy_file_range_out), MUTATES | MAY_BLOCK},
 };
 
-/* NULL for what we do not serve: POLL, BMAP, TMPFILE, SETUPMAPPING, anything unknown. */
+/* NULL for what we do not serve: POLL, BMAP, SETUPMAPPING, anything unknown. */
 static const struct opcode *find_opcode(uint32_t number)
 {
     const struct opcode *opcode = NULL;

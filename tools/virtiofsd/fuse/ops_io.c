@@ -41,6 +41,19 @@ int op_open(struct fuse_session *session, struct request *req)
     return err;
 }
 
+static int reply_create(struct fuse_session *session, struct request *req,
+                        const struct pt_entry *entry, uint64_t fh)
+{
+    struct {
+        struct fuse_entry_out entry;
+        struct fuse_open_out open;
+    } *out = request_reply_new(req, sizeof(*out));
+
+    wire_entry(session, entry, &out->entry);
+    fill_open(session, fh, &out->open);
+    return 0;
+}
+
 int op_create(struct fuse_session *session, struct request *req)
 {
     const struct fuse_create_in *in = wire_args(req, struct fuse_create_in);
@@ -58,16 +71,36 @@ int op_create(struct fuse_session *session, struct request *req)
         err = pt_create(session->fs, &how, req->hdr.nodeid, name, (int)in->flags,
                         in->open_flags & FUSE_OPEN_KILL_SUIDGID, &entry, &fh);
     }
-    if (err == 0) {
-        struct {
-            struct fuse_entry_out entry;
-            struct fuse_open_out open;
-        } *out = request_reply_new(req, sizeof(*out));
+    return err < 0 ? err : reply_create(session, req, &entry, fh);
+}
 
-        wire_entry(session, &entry, &out->entry);
-        fill_open(session, fh, &out->open);
+/*
+ * overlayfs of Linux 6.1 to 6.17 keeps the nameless dentry of a TMPFILE it copied up into and then
+ * revalidates "/" in the work directory: ESTALE for that file from then on (overlay-upper.md
+ * 2.4). ENOSYS is sticky: such a guest asks once. 7.45 came with the cure.
+ */
+static bool may_tmpfile(struct fuse_session *session)
+{
+    enum { FIRST_SOUND_MINOR = 45 };
+
+    return session->config.tmpfile ||
+           (session->config.tmpfile_if_sound && atomic_load(&session->minor) >= FIRST_SOUND_MINOR);
+}
+
+/* The name that comes along is "/" and means nothing. */
+int op_tmpfile(struct fuse_session *session, struct request *req)
+{
+    const struct fuse_create_in *in = wire_args(req, struct fuse_create_in);
+    struct pt_new how = {.mode = in->mode & 07777};
+    struct pt_entry entry;
+    uint64_t fh = 0;
+    int err = may_tmpfile(session) ? wire_caller(req, &how.caller) : -ENOSYS;
+
+    if (err == 0) {
+        err = pt_tmpfile(session->fs, &how, req->hdr.nodeid, (int)in->flags, &entry, &fh);
+        err = err == -ENOSYS ? -EOPNOTSUPP : err;
     }
-    return err;
+    return err < 0 ? err : reply_create(session, req, &entry, fh);
 }
 
 /* RELEASE is always well: there is nothing a guest could do about an error. */

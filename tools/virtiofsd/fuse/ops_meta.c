@@ -228,8 +228,11 @@ int op_setxattr(struct fuse_session *session, struct request *req)
     if (err < 0) {
         return err;
     }
-    if (in->size > req->args_len - pos || in->size > XATTR_SIZE_MAX) {
-        return in->size > XATTR_SIZE_MAX ? -E2BIG : -EINVAL;
+    if (in->size > XATTR_SIZE_MAX) {
+        return -E2BIG;
+    }
+    if (in->size != req->args_len - pos) {
+        return -EINVAL;
     }
     err =
         pt_setxattr(session->fs, req->hdr.nodeid, name, req->args + pos, in->size, (int)in->flags);

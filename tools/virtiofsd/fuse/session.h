@@ -28,7 +28,9 @@ struct fuse_config {
     bool posix_acl;
     bool killpriv_v2;
     bool announce_submounts;
-    bool export_handles; /* file handles of the guest can be decoded later */
+    bool tmpfile;          /* always: for who knows that the guest's overlayfs is sound */
+    bool tmpfile_if_sound; /* for guests that are new enough to be known to be */
+    bool export_handles;   /* file handles of the guest can be decoded later */
 };
 
 struct fuse_session {

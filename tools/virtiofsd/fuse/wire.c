@@ -77,6 +77,9 @@ static int find_group(const char *ext, size_t len, struct pt_caller *ret)
                 return -EINVAL;
             }
             memcpy(groups, ext + sizeof(head), sizeof(groups));
+            if (groups[0] > (head.size - sizeof(head)) / sizeof(groups[0]) - 1) {
+                return -EINVAL;
+            }
             ret->has_group = groups[0] > 0;
             ret->group = groups[1];
         }
