@@ -159,14 +159,13 @@ int op_setattr(struct fuse_session *session, struct request *req)
 
 int op_readlink(struct fuse_session *session, struct request *req)
 {
-    char *buf = request_reply_heap(req, PATH_MAX + 1);
-    int len = buf ? pt_readlink(session->fs, req->hdr.nodeid, buf, PATH_MAX + 1) : -ENOMEM;
+    char target[PATH_MAX + 1];
+    int len = pt_readlink(session->fs, req->hdr.nodeid, target, sizeof(target));
 
     if (len < 0) {
         return len;
     }
-    req->reply_len = MIN((size_t)len, request_reply_room(req));
-    return 0;
+    return request_reply_append(req, target, MIN((size_t)len, request_reply_room(req)));
 }
 
 int op_access(struct fuse_session *session, struct request *req)
@@ -272,33 +271,22 @@ static int reply_xattr(struct fuse_session *session, struct request *req, uint32
                        const struct xattr_read *how)
 {
     size_t size = MIN(wanted, XATTR_SIZE_MAX);
-    char small[REQUEST_INLINE_REPLY];
-    void *buf = small;
+    char buf[XATTR_SIZE_MAX]; /* 64 KiB of stack, of which only what is there is ever touched */
+    struct fuse_getxattr_out *out = NULL;
     int len = 0;
 
-    if (wanted > 0 && request_reply_room(req) < size) {
+    if (request_reply_room(req) < (wanted > 0 ? size : sizeof(*out))) {
         return -EINVAL;
     }
-    if (size > sizeof(small)) {
-        buf = request_reply_heap(req, size);
-    }
-    len = buf ? how->read(session->fs, req->hdr.nodeid, how->name, buf, size) : -ENOMEM;
+    len = how->read(session->fs, req->hdr.nodeid, how->name, buf, size);
     if (len < 0) {
         return len;
     }
-    if (wanted == 0) {
-        struct fuse_getxattr_out *out = NULL;
-
-        if (request_reply_room(req) < sizeof(*out)) {
-            return -EINVAL;
-        }
-        out = request_reply_new(req, sizeof(*out));
-        out->size = (uint32_t)len;
-    } else if (buf == small) {
-        memcpy(request_reply_new(req, (size_t)len), small, (size_t)len);
-    } else {
-        req->reply_len = (size_t)len;
+    if (wanted > 0) {
+        return request_reply_append(req, buf, (size_t)len);
     }
+    out = request_reply_new(req, sizeof(*out));
+    out->size = (uint32_t)len;
     return 0;
 }
 
