@@ -168,6 +168,9 @@ char *daemon_log(struct daemon *d)
 {
     char *copy;
 
+    if (!d->log) {
+        return g_strdup(""); /* never started */
+    }
     g_mutex_lock(&d->lock);
     drain(d);
     copy = g_strdup(d->log->str);
