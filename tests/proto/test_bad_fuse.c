@@ -61,6 +61,8 @@ static const struct {
     {"STATX", FUSE_STATX, sizeof(struct fuse_statx_in), 0},
 };
 
+#define ROUND_UP_8(n) (((n) + 7) & ~(size_t)7)
+
 static unsigned count_host_entries(const char *path)
 {
     DIR *dir = opendir(path);
@@ -647,6 +649,46 @@ static void extensions_that_lie(void)
     proto_stop(p);
 }
 
+/* An extension length that claims the arguments themselves. */
+static void extensions_that_eat_the_arguments(void)
+{
+    struct proto *p = proto_start(&xattr_opts);
+    struct {
+        struct fuse_batch_forget_in in;
+        struct fuse_forget_one one;
+    } forget = {.in.count = 0xffffffff, .one = {FUSE_ROOT_ID + 1, 1}};
+    uint8_t body[256];
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
+        size_t size = ROUND_UP_8(make_body(body, shapes[i].size, shapes[i].names));
+
+        for (uint16_t extlen = 1; extlen <= size / 8; extlen++) {
+            struct fc_req *req = fc_get(p->q);
+            int rc;
+
+            fc_begin(req, shapes[i].opcode, ROOT);
+            fc_arg_bytes(req, body, size);
+            fc_header(req)->total_extlen = extlen;
+            fc_expect(req, FC_OUT_SIZE - sizeof(struct fuse_out_header), 0, true);
+            rc = fc_call(req);
+            g_assert_true(rc != FC_BROKEN && rc != -ETIMEDOUT);
+            fc_put(req);
+        }
+    }
+    for (uint16_t extlen = 1; extlen <= 3; extlen++) {
+        struct fc_req *req = fc_get(p->q);
+
+        fc_begin(req, FUSE_BATCH_FORGET, 0);
+        fc_arg_bytes(req, &forget, sizeof(forget));
+        fc_header(req)->total_extlen = extlen;
+        req->no_reply = true;
+        OK(p, fc_call(req));
+        fc_put(req);
+    }
+    EXPECT_ALIVE(p);
+    proto_stop(p);
+}
+
 static void log_is_not_flooded(void)
 {
     struct proto *p = proto_start(NULL);
@@ -699,6 +741,7 @@ static void add_tests(void)
     ADD(forget_of_the_root_is_ignored);
     ADD(forget_while_open);
     ADD(extensions_that_lie);
+    ADD(extensions_that_eat_the_arguments);
     ADD(log_is_not_flooded);
     ADD(guest_text_is_escaped_in_the_log);
 }
