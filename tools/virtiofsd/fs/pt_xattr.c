@@ -6,7 +6,6 @@
 #include "fs/pt_fs.h"
 
 #include <errno.h>
-#include <glib.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -105,49 +104,34 @@ static size_t map_list(const struct pt_fs *fs, char *list, size_t len)
     return to;
 }
 
-/* The mapped list in *ret_list (g_free), and its length. */
-static int read_list(struct pt_fs *fs, const struct inode *inode, char **ret_list)
-{
-    /* One more than the kernel's limit, so that the last name always ends inside. */
-    g_autofree char *list = g_try_malloc0(XATTR_LIST_MAX + 1);
-    ssize_t len = 0;
-
-    if (!list) {
-        return -ENOMEM;
-    }
-    len = listxattr(pt_fd_name(inode->fd).text, list, XATTR_LIST_MAX);
-    if (len < 0) {
-        return -errno;
-    }
-    len = (ssize_t)map_list(fs, list, (size_t)len);
-    *ret_list = g_steal_pointer(&list);
-    return (int)len;
-}
-
 int pt_listxattr(struct pt_fs *fs, uint64_t nodeid, char *list, size_t size)
 {
-    g_autofree char *mapped = NULL;
+    /* One more than the kernel's limit, so that the last name always ends inside. */
+    char host[XATTR_LIST_MAX + 1];
     int err = 0;
     auto_inode inode = get_inode(fs, nodeid, &err);
-    int len = 0;
+    ssize_t len = 0;
 
     if (err < 0) {
         return err;
     }
     if (!fs->config.xattrmap) {
-        ssize_t n = listxattr(pt_fd_name(inode->fd).text, list, size);
-
-        return n < 0 ? -errno : (int)n;
+        len = listxattr(pt_fd_name(inode->fd).text, list, size);
+        return len < 0 ? -errno : (int)len;
     }
-    len = read_list(fs, inode, &mapped);
-    if (len < 0 || size == 0) {
-        return len;
+    len = listxattr(pt_fd_name(inode->fd).text, host, XATTR_LIST_MAX);
+    if (len < 0) {
+        return -errno;
     }
-    if ((size_t)len > size) {
+    host[len] = '\0';
+    len = (ssize_t)map_list(fs, host, (size_t)len);
+    if (size > 0 && (size_t)len > size) {
         return -ERANGE;
     }
-    memcpy(list, mapped, (size_t)len);
-    return len;
+    if (size > 0) {
+        memcpy(list, host, (size_t)len);
+    }
+    return (int)len;
 }
 
 int pt_removexattr(struct pt_fs *fs, uint64_t nodeid, const char *name)

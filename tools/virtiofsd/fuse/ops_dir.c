@@ -6,19 +6,15 @@
 #include <glib.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "fuse/ops.h"
 #include "fuse/wire.h"
-
-/* More than a guest asks for at once (fs/fuse reads a page, or 128 KiB with large folios). */
-enum { MAX_READDIR = 256 * 1024 };
 
 struct dir_reply {
     struct pt_dir_sink sink;
     struct fuse_session *session;
+    struct request *req;
     bool plus;
-    char *buf;
-    size_t size, used;
+    size_t left; /* of what the guest asked for, and has room for */
 };
 
 static size_t record_size(const struct dir_reply *reply, size_t name_len)
@@ -29,31 +25,34 @@ static size_t record_size(const struct dir_reply *reply, size_t name_len)
 
 static bool fits(struct pt_dir_sink *sink, size_t name_len)
 {
-    struct dir_reply *reply = (struct dir_reply *)sink;
+    const struct dir_reply *reply = (const struct dir_reply *)sink;
 
-    return record_size(reply, name_len) <= reply->size - reply->used;
+    return record_size(reply, name_len) <= reply->left;
 }
 
+/* Straight into guest memory: a record's head, its name, and zeroes up to the next one. */
 static void put(struct pt_dir_sink *sink, const struct pt_dirent *entry)
 {
+    static const char zeroes[FUSE_REC_ALIGN(1)];
     struct dir_reply *reply = (struct dir_reply *)sink;
-    char *at = reply->buf + reply->used; /* zeroed, padding included */
-    struct fuse_dirent *dirent = (void *)at;
+    size_t head_size = reply->plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
+    size_t size = record_size(reply, entry->name_len);
+    struct fuse_direntplus plus = {.dirent = {
+                                       .ino = entry->entry ? entry->entry->st.stx_ino : entry->ino,
+                                       .off = entry->next,
+                                       .namelen = (uint32_t)entry->name_len,
+                                       .type = entry->type,
+                                   }};
 
-    if (reply->plus) {
-        struct fuse_direntplus *plus = (void *)at;
-
-        dirent = &plus->dirent;
-        if (entry->entry) {
-            wire_entry(reply->session, entry->entry, &plus->entry_out);
-        }
+    if (reply->plus && entry->entry) {
+        wire_entry(reply->session, entry->entry, &plus.entry_out);
     }
-    dirent->ino = entry->entry ? entry->entry->st.stx_ino : entry->ino;
-    dirent->off = entry->next;
-    dirent->namelen = (uint32_t)entry->name_len;
-    dirent->type = entry->type;
-    memcpy(dirent->name, entry->name, entry->name_len);
-    reply->used += record_size(reply, entry->name_len);
+    /* fits() has been asked: none of these can fail */
+    (void)request_reply_append(
+        reply->req, reply->plus ? (const void *)&plus : (const void *)&plus.dirent, head_size);
+    (void)request_reply_append(reply->req, entry->name, entry->name_len);
+    (void)request_reply_append(reply->req, zeroes, size - head_size - entry->name_len);
+    reply->left -= size;
 }
 
 static int read_dir(struct fuse_session *session, struct request *req, bool plus)
@@ -62,18 +61,12 @@ static int read_dir(struct fuse_session *session, struct request *req, bool plus
     struct dir_reply reply = {
         .sink = {.fits = fits, .put = put},
         .session = session,
+        .req = req,
         .plus = plus,
-        .size = MIN(MIN(in->size, request_reply_room(req)), MAX_READDIR),
+        .left = MIN(in->size, request_reply_room(req)),
     };
-    int err = 0;
 
-    reply.buf = request_reply_heap(req, reply.size);
-    if (!reply.buf) {
-        return -ENOMEM;
-    }
-    err = pt_readdir(session->fs, in->fh, in->offset, plus, &reply.sink);
-    req->reply_len = reply.used;
-    return err;
+    return pt_readdir(session->fs, in->fh, in->offset, plus, &reply.sink);
 }
 
 int op_readdir(struct fuse_session *session, struct request *req)

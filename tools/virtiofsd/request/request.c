@@ -17,7 +17,6 @@ int request_begin(struct request *req, struct chain *chain)
     req->data = iov_cursor_make(chain->out, chain->out_cnt);
     req->reply = NULL;
     req->reply_len = 0;
-    req->reply_heap = NULL;
     req->session = NULL;
     req->on_finish = NULL;
     req->start_ns = 0;
@@ -74,13 +73,17 @@ void *request_reply_new(struct request *req, size_t size)
     return req->reply_buf;
 }
 
-void *request_reply_heap(struct request *req, size_t size)
+int request_reply_append(struct request *req, const void *data, size_t size)
 {
-    g_free(req->reply_heap);
-    req->reply_heap = g_try_malloc0(MAX(size, 1));
-    req->reply = req->reply_heap;
-    req->reply_len = 0;
-    return req->reply_heap;
+    if (size > request_reply_room(req) - req->reply_len) {
+        return -EINVAL;
+    }
+    if (req->reply_len == 0) {
+        req->reply_end = iov_cursor_make(req->chain->in, req->chain->in_cnt);
+        iov_cursor_skip(&req->reply_end, sizeof(struct fuse_out_header));
+    }
+    req->reply_len += iov_cursor_write(&req->reply_end, data, size);
+    return 0;
 }
 
 /* Body first, header last: a guest that polls the header never sees a half answer. */
@@ -126,6 +129,5 @@ void request_finish(struct request *req, int result)
     if (req->args != req->args_buf) {
         g_free(req->args);
     }
-    g_free(req->reply_heap);
     chain->done(chain, written);
 }

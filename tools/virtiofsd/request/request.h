@@ -43,7 +43,7 @@ struct request {
     /* What the opcode's function left for the reply. */
     const void *reply; /* bytes after the out header, or NULL when they are in place already */
     size_t reply_len;
-    void *reply_heap; /* freed with the request, or NULL */
+    struct iov_cursor reply_end; /* where the next part goes, once there is a first one */
 
     void *session;                                      /* the server's own; see fuse/ */
     void (*on_finish)(struct request *req, int result); /* figures; may be NULL */
@@ -84,10 +84,10 @@ size_t request_reply_room(const struct request *req);
 void *request_reply_new(struct request *req, size_t size);
 
 /*
- * Zeroed room on the heap for a reply of up to `size` bytes, or NULL; set req->reply_len to what
- * was filled. `size` must be bounded by the caller (request_reply_room() is such a bound).
+ * Writes a reply of any size, or the next part of one, straight into the chain: no copy is kept.
+ * Returns 0, or -EINVAL when it does not fit, which the caller should have asked before.
  */
-void *request_reply_heap(struct request *req, size_t size);
+int request_reply_append(struct request *req, const void *data, size_t size);
 
 /*
  * Replies and gives the chain back. `result` is 0 (reply_len bytes of reply follow the header),
