@@ -254,7 +254,7 @@ static int read_handle_key(struct daemon *daemon, char **ret_error)
             .k0 = ((uint64_t)g_random_int() << 32) | g_random_int(),
             .k1 = ((uint64_t)g_random_int() << 32) | g_random_int(),
         };
-        log_info("no /etc/machine-id: file handles of the guest will not survive a restart");
+        log_debug("no /etc/machine-id: file handles of the guest will not survive a restart");
         return 0;
     }
     (void)stat(daemon->options.shared_dir, &st);

@@ -54,8 +54,8 @@ void overlay_renames_repair(struct overlay_renames *renames);
 unsigned overlay_renames_begin(struct overlay_renames *renames);
 static inline bool overlay_renames_changed(struct overlay_renames *renames, unsigned seq)
 {
-    atomic_thread_fence(memory_order_acquire); /* the look before the second reading */
-    return atomic_load_explicit(&renames->seq, memory_order_relaxed) != seq;
+    /* the look in between is a system call, which nothing is moved across */
+    return atomic_load(&renames->seq) != seq;
 }
 
 #endif
