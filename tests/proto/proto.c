@@ -29,15 +29,21 @@ struct proto *proto_new(void)
     return p;
 }
 
+const char *proto_program(void)
+{
+    const char *program = g_getenv("VIRTIOFSD");
+
+    return program ? program : PROTO_DEFAULT_DAEMON;
+}
+
 /* The options both older daemons and this one understand, so that tests run against any. */
 char **proto_command(const struct proto *p, const char *const *args)
 {
-    const char *program = g_getenv("VIRTIOFSD");
     const char *more = g_getenv("VIRTIOFSD_OPTS");
     g_autoptr(GPtrArray) words = g_ptr_array_new();
     g_auto(GStrv) extra = g_strsplit_set(more ? more : "", " ", -1);
 
-    g_ptr_array_add(words, (void *)(uintptr_t)(program ? program : PROTO_DEFAULT_DAEMON));
+    g_ptr_array_add(words, (void *)(uintptr_t)proto_program());
     g_ptr_array_add(words, (void *)(uintptr_t) "--socket-path={sock}");
     g_ptr_array_add(words, (void *)(uintptr_t) "-o");
     g_ptr_array_add(words, (void *)(uintptr_t) "source={dir}");

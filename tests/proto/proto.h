@@ -43,6 +43,8 @@ struct proto {
 struct proto *proto_start(const struct proto_opts *opts);
 /* The directories, but no daemon. */
 struct proto *proto_new(void);
+/* The daemon under test. */
+const char *proto_program(void);
 /* The daemon's command line with these further options; g_strfreev(). */
 char **proto_command(const struct proto *p, const char *const *args);
 void proto_connect(struct proto *p, const struct proto_opts *opts);

@@ -35,13 +35,6 @@ static bool exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-static const char *program(void)
-{
-    const char *name = g_getenv("VIRTIOFSD");
-
-    return name ? name : PROTO_DEFAULT_DAEMON;
-}
-
 static void ready_line_and_pid_file(void)
 {
     struct proto *p = proto_start(&only_ready);
@@ -130,7 +123,7 @@ static void refuses(const char *const *words)
     struct proto *p = proto_new();
     GPtrArray *argv = g_ptr_array_new();
 
-    g_ptr_array_add(argv, (void *)(uintptr_t)program());
+    g_ptr_array_add(argv, (void *)(uintptr_t)proto_program());
     for (; *words; words++) {
         g_ptr_array_add(argv, (void *)(uintptr_t)*words);
     }
@@ -178,7 +171,8 @@ static void bad_map_names_rule_and_position(void)
 {
     struct proto *p = proto_new();
     struct daemon_setup setup = {.keep_fd = -1};
-    const char *words[] = {program(), SOCK, DIR_, "--xattrmap=:ok:all::: :nonsense:all:::", NULL};
+    const char *words[] = {proto_program(), SOCK, DIR_,
+                           "--xattrmap=:ok:all::: :nonsense:all:::", NULL};
     g_auto(GStrv) argv = daemon_command(words, p->sock, p->dir, -1);
 
     OK(p, daemon_start(&p->d, argv, &setup));
@@ -194,7 +188,7 @@ static void socket_path_too_long(void)
     struct proto *p = proto_new();
     struct daemon_setup setup = {.keep_fd = -1};
     g_autofree char *sock = g_strdup_printf("--socket-path=%s/%0200d", p->base, 1);
-    const char *words[] = {program(), sock, DIR_, NULL};
+    const char *words[] = {proto_program(), sock, DIR_, NULL};
     g_auto(GStrv) argv = daemon_command(words, p->sock, p->dir, -1);
 
     expect_refusal_of(p, argv, &setup);
@@ -209,7 +203,7 @@ static void shared_dir_unreadable(void)
     g_autofree char *copy = g_build_filename(p->base, "virtiofsd", NULL);
     const char *words[] = {copy, SOCK, DIR_, "--sandbox=none", NULL};
     g_auto(GStrv) argv = daemon_command(words, p->sock, p->dir, -1);
-    const char *cp[] = {"cp", program(), copy, NULL};
+    const char *cp[] = {"cp", proto_program(), copy, NULL};
 
     g_assert_true(g_spawn_sync(NULL, (char **)(uintptr_t)cp, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
                                NULL, NULL, NULL, NULL));
@@ -233,7 +227,7 @@ static char *tell(const char *const *words)
 {
     struct proto *p = proto_new();
     g_autofree char *copy = g_build_filename(p->base, "virtiofsd", NULL);
-    const char *cp[] = {"cp", program(), copy, NULL};
+    const char *cp[] = {"cp", proto_program(), copy, NULL};
     GPtrArray *argv = g_ptr_array_new();
     GError *error = NULL;
     char *out = NULL;
@@ -344,7 +338,7 @@ static void relative_socket_path(void)
 {
     struct proto *p = proto_new();
     struct daemon_setup setup = {.keep_fd = -1, .cwd = p->base};
-    const char *words[] = {program(), "--socket-path=vhost.sock", DIR_, NULL};
+    const char *words[] = {proto_program(), "--socket-path=vhost.sock", DIR_, NULL};
     g_auto(GStrv) argv = daemon_command(words, p->sock, p->dir, -1);
     g_autofree char *pid = pid_path(p);
 
@@ -381,14 +375,14 @@ static void serve_on_fd(const char *const *words, bool nonblock)
 
 static void fd_that_blocks(void)
 {
-    const char *words[] = {program(), "--fd={fd}", DIR_, NULL};
+    const char *words[] = {proto_program(), "--fd={fd}", DIR_, NULL};
 
     serve_on_fd(words, false);
 }
 
 static void fd_that_does_not_block(void)
 {
-    const char *words[] = {program(), "--fd={fd}", DIR_, NULL};
+    const char *words[] = {proto_program(), "--fd={fd}", DIR_, NULL};
 
     serve_on_fd(words, true);
 }
@@ -397,7 +391,7 @@ static void fd_that_is_connected_is_refused(void)
 {
     struct proto *p = proto_new();
     int fds[2];
-    const char *words[] = {program(), "--fd={fd}", DIR_, NULL};
+    const char *words[] = {proto_program(), "--fd={fd}", DIR_, NULL};
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
     struct daemon_setup setup = {.keep_fd = fds[0]};
@@ -410,7 +404,7 @@ static void fd_that_is_connected_is_refused(void)
 
 static void line_of_kata_go(void)
 {
-    const char *words[] = {program(),
+    const char *words[] = {proto_program(),
                            "--syslog",
                            "--cache=auto",
                            DIR_,
@@ -426,15 +420,16 @@ static void line_of_kata_go(void)
 static void line_of_old_kata(void)
 {
     const char *words[] = {
-        program(), "--syslog",     "-o",        "cache=auto", "-o", "no_posix_lock",
-        "-o",      "source={dir}", "--fd={fd}", "-f",         NULL};
+        proto_program(), "--syslog",  "-o", "cache=auto", "-o", "no_posix_lock", "-o",
+        "source={dir}",  "--fd={fd}", "-f", NULL};
 
     serve_on_fd(words, false);
 }
 
 static void line_of_incus(void)
 {
-    const char *words[] = {program(), "--fd={fd}", "--cache=never", DIR_, "--posix-acl=auto", NULL};
+    const char *words[] = {proto_program(),    "--fd={fd}", "--cache=never", DIR_,
+                           "--posix-acl=auto", NULL};
 
     serve_on_fd(words, false);
 }
@@ -456,24 +451,25 @@ static void serve_line(const char *const *words)
 static void line_of_kata_rust(void)
 {
     const char *words[] = {
-        program(), "--socket-path",        "{sock}", "--shared-dir",       "{dir}", "--cache",
-        "auto",    "--thread-pool-size=1", "-o",     "announce_submounts", NULL};
+        proto_program(), "--socket-path",        "{sock}", "--shared-dir",       "{dir}", "--cache",
+        "auto",          "--thread-pool-size=1", "-o",     "announce_submounts", NULL};
 
     serve_line(words);
 }
 
 static void line_of_older_kata_rust(void)
 {
-    const char *words[] = {program(), "--socket-path", "{sock}",    "--shared-dir", "{dir}",
-                           "--cache", "never",         "--sandbox", "none",         "--seccomp",
-                           "none",    "--xattr",       NULL};
+    const char *words[] = {
+        proto_program(), "--socket-path", "{sock}",    "--shared-dir", "{dir}",
+        "--cache",       "never",         "--sandbox", "none",         "--seccomp",
+        "none",          "--xattr",       NULL};
 
     serve_line(words);
 }
 
 static void line_of_virtme_ng(void)
 {
-    const char *words[] = {program(),
+    const char *words[] = {proto_program(),
                            "--syslog",
                            "--no-announce-submounts",
                            "--readonly",
@@ -492,7 +488,7 @@ static void line_of_virtme_ng(void)
 
 static void line_of_kubevirt(void)
 {
-    const char *words[] = {program(),
+    const char *words[] = {proto_program(),
                            SOCK,
                            DIR_,
                            "--sandbox=none",
@@ -506,7 +502,8 @@ static void line_of_kubevirt(void)
 
 static void line_of_libvirt_with_the_old_daemon(void)
 {
-    const char *words[] = {program(), SOCK, "-o", "source={dir},cache=always,xattr,no_flock", NULL};
+    const char *words[] = {proto_program(), SOCK, "-o", "source={dir},cache=always,xattr,no_flock",
+                           NULL};
 
     serve_line(words);
 }
@@ -571,7 +568,7 @@ static void serve_with_stderr(int err_fd)
     int fd = vmm_listen(p->sock);
     g_autofree char *fd_text = g_strdup_printf("--fd=%d", fd);
     g_autofree char *dir = g_strdup_printf("--shared-dir=%s", p->dir);
-    char *argv[] = {(char *)(uintptr_t)program(), fd_text, dir,
+    char *argv[] = {(char *)(uintptr_t)proto_program(), fd_text, dir,
                     (char *)(uintptr_t) "--log-level=debug", NULL};
     GError *error = NULL;
     int status;
