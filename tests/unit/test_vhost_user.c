@@ -151,7 +151,8 @@ static void start_daemon(struct bed *bed, unsigned poll_us, int *ret_sock)
     bed->conn_fd = fds[0];
     *ret_sock = fds[1];
     bed->stop_fd = eventfd(0, EFD_CLOEXEC);
-    bed->config = (struct vu_config){.tag = "share", .chain_user_size = 100, .poll_us = poll_us};
+    bed->config = (struct vu_config){
+        .tag = "share", .request_queues = 3, .chain_user_size = 100, .poll_us = poll_us};
     bed->device = (struct vu_device){.thread_init = thread_init,
                                      .serve = serve,
                                      .cancel_waiting = cancel_waiting,
