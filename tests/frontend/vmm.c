@@ -78,6 +78,7 @@ int vmm_init(struct vmm *vmm, const struct vmm_config *config)
             return vmm_fail(vmm, rc, "no memory for queue %u", q);
         }
         vmm->queues[q].busy_poll = c->busy_poll;
+        vmm->queues[q].spin_us = c->spin_us;
     }
     return 0;
 }

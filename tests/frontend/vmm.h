@@ -28,6 +28,7 @@ struct vmm_config {
     uint64_t protocol_off;   /* protocol features not to accept */
     bool direct;             /* no indirect descriptors although negotiated */
     bool busy_poll;          /* completions by polling */
+    unsigned spin_us;        /* look for them so long before sleeping; 0: sleep at once */
     int timeout_ms;          /* 0: 10 seconds, or FRONTEND_TIMEOUT_MS */
 };
 

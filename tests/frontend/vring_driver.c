@@ -240,6 +240,13 @@ static bool has_used(struct vqueue *vq)
     return __atomic_load_n(&vq->used->idx, __ATOMIC_ACQUIRE) != vq->last_used;
 }
 
+void vqueue_arm(struct vqueue *vq)
+{
+    if (!vq->busy_poll && !has_used(vq)) {
+        __atomic_store_n(used_event(vq), vq->last_used, __ATOMIC_RELAXED);
+    }
+}
+
 static int spin(struct vqueue *vq, int64_t deadline)
 {
     while (!has_used(vq)) {
@@ -251,6 +258,28 @@ static int spin(struct vqueue *vq, int64_t deadline)
         }
     }
     return 0;
+}
+
+/* What a halted virtual processor does on KVM: its thread looks out for an interrupt first. */
+static void spin_before_sleep(struct vqueue *vq)
+{
+    struct timespec now;
+    int64_t end = 0;
+
+    for (;;) {
+        for (int i = 0; i < 50; i++) {
+            if (has_used(vq)) {
+                return;
+            }
+            __builtin_ia32_pause();
+        }
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        int64_t us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+        end = end ? end : us + vq->spin_us;
+        if (us >= end) {
+            return;
+        }
+    }
 }
 
 int vqueue_wait(struct vqueue *vq, int timeout_ms)
@@ -270,6 +299,9 @@ int vqueue_wait(struct vqueue *vq, int timeout_ms)
         __atomic_store_n(used_event(vq), vq->last_used, __ATOMIC_RELAXED);
         /* arm before the last look: the device publishes, then looks at the event index */
         atomic_thread_fence(memory_order_seq_cst);
+        if (vq->spin_us) {
+            spin_before_sleep(vq);
+        }
         if (has_used(vq)) {
             break;
         }

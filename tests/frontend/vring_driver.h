@@ -43,8 +43,9 @@ struct vqueue {
     unsigned index;
     unsigned size;
     bool event_idx;
-    bool indirect;  /* every chain longer than one descriptor goes through a table */
-    bool busy_poll; /* wait by looking at the used index, no interrupts wanted */
+    bool indirect;    /* every chain longer than one descriptor goes through a table */
+    bool busy_poll;   /* wait by looking at the used index, no interrupts wanted */
+    unsigned spin_us; /* look at it for so long before sleeping, interrupts wanted: as KVM halts */
 
     struct vring_desc *desc;
     struct vring_avail *avail;
@@ -92,6 +93,12 @@ void vqueue_kick_always(struct vqueue *vq);
 
 /* One completion: 1 with token and length, 0 when there is none, -EPROTO when the ring lies. */
 int vqueue_reap(struct vqueue *vq, void **ret_token, uint32_t *ret_len);
+
+/*
+ * Asks for an interrupt at the next completion, as Linux leaves a ring that it has emptied. Only a
+ * driver that goes on without waiting needs to; vqueue_wait() does so itself.
+ */
+void vqueue_arm(struct vqueue *vq);
 
 /* Until something can be reaped: 0, -ETIMEDOUT. */
 int vqueue_wait(struct vqueue *vq, int timeout_ms);
