@@ -405,8 +405,6 @@ static const struct {
     {SHARE "--flock", "not supported by this version"},
     {SHARE "-o flock", "-o flock: not supported by this version"},
     {SHARE "-o posix_lock", "-o posix_lock: not supported by this version"},
-    {SHARE "--writeback", "not supported by this version"},
-    {SHARE "-o writeback", "not supported by this version"},
     {SHARE "--mount=/mnt", "not supported by this version"},
     {SHARE "--metrics=/m", "not supported by this version"},
     {SHARE "--trace=/m", "not supported by this version"},
@@ -414,7 +412,6 @@ static const struct {
     {SHARE "--security-label", "not supported by this version"},
     {SHARE "--security-label=auto", "not supported by this version"},
     {SHARE "-o security_label", "not supported by this version"},
-    {SHARE "--posix-acl=always", "not supported by this version"},
 };
 
 static void what_is_wrong_is_said_in_one_sentence(void)

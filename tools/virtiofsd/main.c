@@ -173,8 +173,17 @@ static int make_idmap(const struct id_translation *rules, size_t n, const char *
 static int make_idmaps(struct daemon *daemon, char **ret_error)
 {
     const struct options *options = &daemon->options;
-    int err = make_idmap(options->translate_uid, options->n_translate_uid, "--translate-uid",
-                         &daemon->uids, ret_error);
+    int err = 0;
+
+    if (options->posix_acl == OPTION_ALWAYS &&
+        (options->n_translate_uid > 0 || options->n_translate_gid > 0)) {
+        return fail(-EINVAL, ret_error,
+                    g_strdup("--posix-acl=always cannot go with --translate-uid or "
+                             "--translate-gid: ids inside an ACL are not translated; use "
+                             "--posix-acl=auto, which leaves ACLs out then"));
+    }
+    err = make_idmap(options->translate_uid, options->n_translate_uid, "--translate-uid",
+                     &daemon->uids, ret_error);
 
     return err < 0 ? err
                    : make_idmap(options->translate_gid, options->n_translate_gid, "--translate-gid",

@@ -404,17 +404,11 @@ static const struct {
 } not_yet[] = {
     {"flock"},
     {"posix-lock"},
-    {"writeback"},
     {"mount"},
     {"metrics"},
     {"trace"},
     {"exclusive"},
     {"security-label", .except = "never"},
-    /*
-     * Without a value and `auto` mean "if it can be had": Incus passes --posix-acl to every daemon
-     * that does not advertise the negotiation.
-     */
-    {"posix-acl", .only = "always"},
 };
 
 /* Compares a name as it was written with a row's; words write '_' for '-'. */

@@ -76,6 +76,17 @@ static int close_filter(const struct options *options)
     return err;
 }
 
+/*
+ * An overlay upper must take the ACLs of what is copied up. Ids inside an ACL are not translated,
+ * so it is not shown to a guest whose ids are.
+ */
+static bool wants_acl(const struct options *options)
+{
+    bool translates = options->n_translate_uid > 0 || options->n_translate_gid > 0;
+
+    return !translates && (options->posix_acl != OPTION_NEVER || options->overlay_upper);
+}
+
 static struct fuse_config fuse_config_of(const struct options *options)
 {
     return (struct fuse_config){
@@ -88,6 +99,8 @@ static struct fuse_config fuse_config_of(const struct options *options)
         .readdirplus = options->readdirplus,
         .writeback = options->writeback,
         .readonly = options->readonly,
+        .posix_acl = wants_acl(options),
+        .posix_acl_required = options->posix_acl == OPTION_ALWAYS,
         .killpriv_v2 = options->killpriv_v2,
         .announce_submounts = options->announce_submounts,
         .tmpfile = options->tmpfile == TMPFILE_ON,

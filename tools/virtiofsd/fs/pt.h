@@ -98,6 +98,9 @@ int pt_syncfs(struct pt_fs *fs, uint64_t nodeid);
 /* Whether nodeids of a former life can be looked up: FUSE_EXPORT_SUPPORT may be promised. */
 bool pt_can_export(const struct pt_fs *fs);
 
+/* Whether the guest understands POSIX ACLs: otherwise they are neither shown nor taken. */
+void pt_set_posix_acl(struct pt_fs *fs, bool on);
+
 struct pt_figures {
     uint64_t inodes;
     uint64_t handles;
@@ -117,6 +120,7 @@ bool pt_forget(struct pt_fs *fs, uint64_t nodeid, uint64_t n);
 struct pt_new {
     struct pt_caller caller;
     mode_t mode;
+    mode_t umask; /* what the guest left to the host: a default ACL takes its place (DONT_MASK) */
 };
 /* Ids here are the guest's own; a forbidden one (--translate-uid) is -EPERM. */
 int pt_mknod(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
@@ -146,8 +150,9 @@ int pt_access(struct pt_fs *fs, const struct pt_caller *caller, uint64_t nodeid,
 
 /* --- extended attributes (pt_xattr.c); a size of 0 asks for the length --- */
 
+/* kill_sgid: the caller is not in the file's group, so an ACL that is set clears S_ISGID. */
 int pt_setxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, const void *value, size_t size,
-                int flags);
+                int flags, bool kill_sgid);
 int pt_getxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, void *value, size_t size);
 int pt_listxattr(struct pt_fs *fs, uint64_t nodeid, char *list, size_t size);
 int pt_removexattr(struct pt_fs *fs, uint64_t nodeid, const char *name);
@@ -176,6 +181,15 @@ int pt_fallocate(struct pt_fs *fs, uint64_t fh, int mode, off_t offset, off_t le
 int pt_lseek(struct pt_fs *fs, uint64_t fh, off_t offset, int whence, off_t *ret_offset);
 ssize_t pt_copy_file_range(struct pt_fs *fs, uint64_t fh_in, off_t off_in, uint64_t fh_out,
                            off_t off_out, size_t len, unsigned flags);
+
+struct pt_ioctl_data {
+    const void *in;
+    size_t in_size;
+    void *out;
+    size_t out_size;
+};
+/* Returns the bytes in data->out; -ENOTTY for all but the few that are known to be harmless. */
+int pt_ioctl(struct pt_fs *fs, uint64_t fh, unsigned cmd, const struct pt_ioctl_data *data);
 
 /* --- directories (pt_dir.c) --- */
 

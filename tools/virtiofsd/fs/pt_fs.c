@@ -176,6 +176,29 @@ int pt_assume(const struct pt_fs *fs, const struct pt_caller *caller, bool drop_
     return err < 0 ? err : creds_assume(&fs->creds, &host, drop_fsetid);
 }
 
+int pt_making(const struct pt_fs *fs, const struct pt_new *how)
+{
+    int err = pt_assume(fs, &how->caller, how->mode & S_ISGID);
+
+    if (err == 0 && how->umask != 0) {
+        umask(how->umask); /* this thread's own: pt_thread_init() */
+    }
+    return err;
+}
+
+void pt_made(const struct pt_fs *fs, const struct pt_new *how)
+{
+    creds_restore(&fs->creds);
+    if (how->umask != 0) {
+        umask(0);
+    }
+}
+
+void pt_set_posix_acl(struct pt_fs *fs, bool on)
+{
+    atomic_store(&fs->posix_acl, on);
+}
+
 bool pt_is_reserved(const struct pt_fs *fs, const char *name)
 {
     return fs->config.overlay.on && whiteout_is_reserved_name(name);

@@ -20,6 +20,7 @@ struct pt_fs {
     struct handle_table *handles;
     struct inode *root;
     uint64_t root_dev;
+    atomic_bool posix_acl; /* as the guest's last INIT left it */
     struct host_handles host_handles;
     struct name_hints *hints;       /* only with config.overlay.unstable_ids, else NULL */
     struct overlay_renames renames; /* overlay shares only */
@@ -59,6 +60,10 @@ void pt_present(struct pt_fs *fs, const struct inode *inode, struct statx *st);
 int pt_host_caller(const struct pt_fs *fs, const struct pt_caller *caller, struct pt_caller *ret);
 /* creds_assume() for a caller as the guest names it. */
 int pt_assume(const struct pt_fs *fs, const struct pt_caller *caller, bool drop_fsetid);
+
+/* Assumes the maker's credentials and umask; pt_made() gives both back. */
+int pt_making(const struct pt_fs *fs, const struct pt_new *how);
+void pt_made(const struct pt_fs *fs, const struct pt_new *how);
 
 /* A name the daemon keeps for itself: the guest neither sees nor makes it. */
 bool pt_is_reserved(const struct pt_fs *fs, const char *name);

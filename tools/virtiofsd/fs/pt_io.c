@@ -91,14 +91,14 @@ static int create_new(struct pt_fs *fs, const struct pt_new *how, struct inode *
 {
     auto_fd
     fd = -1;
-    int err = pt_assume(fs, &how->caller, how->mode & S_ISGID);
+    int err = pt_making(fs, how);
 
     if (err < 0) {
         return err;
     }
     fd = openat(dir->fd, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, how->mode);
     err = fd < 0 ? -errno : 0;
-    creds_restore(&fs->creds);
+    pt_made(fs, how);
     if (err == 0) {
         err = pt_lookup_fd(fs, dir, fd, ret, ret_inode);
     }
@@ -159,13 +159,13 @@ int pt_tmpfile(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, int 
     if ((flags & O_ACCMODE) == O_RDONLY) {
         return -EINVAL; /* as open(2) says of O_TMPFILE */
     }
-    err = pt_assume(fs, &how->caller, how->mode & S_ISGID);
+    err = pt_making(fs, how);
     if (err < 0) {
         return err;
     }
     fd = openat(dir->fd, ".", flags | O_TMPFILE | O_CLOEXEC, how->mode);
     err = fd < 0 ? -errno : 0;
-    creds_restore(&fs->creds);
+    pt_made(fs, how);
     if (err == 0) {
         err = pt_lookup_fd(fs, dir, fd, ret, &inode);
     }

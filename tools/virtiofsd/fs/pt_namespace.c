@@ -59,12 +59,12 @@ static int make_entry(struct pt_fs *fs, const struct pt_new *how, uint64_t paren
     if (pt_is_reserved(fs, name)) {
         return -EPERM;
     }
-    err = pt_assume(fs, &how->caller, make->mode & S_ISGID);
+    err = pt_making(fs, how);
     if (err < 0) {
         return err;
     }
     err = make->step(dir->fd, name, make);
-    creds_restore(&fs->creds);
+    pt_made(fs, how);
     return err < 0 ? err : pt_lookup_new(fs, dir, name, ret, NULL);
 }
 

@@ -6,6 +6,7 @@
 #include "fs/pt.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 
 #include "base/syscall_rule.h"
@@ -61,6 +62,12 @@ const struct syscall_rule pt_syscalls[] = {
     {"listxattr"},
     {"removexattr"},
     {"setxattr"},
+
+    /* inode flags and project ids */
+    {"ioctl", 1, SYSCALL_INT_ARG, (uint32_t)FS_IOC_GETFLAGS},
+    {"ioctl", 1, SYSCALL_INT_ARG, (uint32_t)FS_IOC_SETFLAGS},
+    {"ioctl", 1, SYSCALL_INT_ARG, (uint32_t)FS_IOC_FSGETXATTR},
+    {"ioctl", 1, SYSCALL_INT_ARG, (uint32_t)FS_IOC_FSSETXATTR},
 
     /* open files */
     {"copy_file_range"},

@@ -6,10 +6,12 @@
 #include "fs/pt_fs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "base/log.h"
 #include "fs/xattrmap.h"
 
 #define XATTR_CAPS "security.capability"
@@ -28,10 +30,25 @@ static struct inode *get_inode(struct pt_fs *fs, uint64_t nodeid, int *ret_err)
     return inode;
 }
 
+static bool is_acl(const char *name)
+{
+    return strcmp(name, "system.posix_acl_access") == 0 ||
+           strcmp(name, "system.posix_acl_default") == 0;
+}
+
+/* An ACL that a guest cannot interpret would be checked by nobody. */
+static bool is_hidden(const struct pt_fs *fs, const char *name)
+{
+    return is_acl(name) && !atomic_load_explicit(&fs->posix_acl, memory_order_relaxed);
+}
+
 /* The name on the host; buf holds it when the map changes it. */
 static int host_name(const struct pt_fs *fs, const char *name, char buf[XATTR_NAME_MAX + 1],
                      const char **ret_name)
 {
+    if (is_hidden(fs, name)) {
+        return -EOPNOTSUPP;
+    }
     if (!fs->config.xattrmap) {
         *ret_name = name;
         return 0;
@@ -39,8 +56,20 @@ static int host_name(const struct pt_fs *fs, const char *name, char buf[XATTR_NA
     return xattrmap_client(fs->config.xattrmap, name, buf, XATTR_NAME_MAX + 1, ret_name);
 }
 
+/* The kernel does it for callers outside of the group, but not for one with CAP_FSETID. */
+static void clear_sgid(const struct inode *inode)
+{
+    struct fd_name name = pt_fd_name(inode->fd);
+    struct stat st;
+
+    if (fstatat(inode->fd, "", &st, AT_EMPTY_PATH) == 0 && (st.st_mode & S_ISGID) &&
+        fchmodat(AT_FDCWD, name.text, st.st_mode & 07777 & ~S_ISGID, 0) < 0) {
+        log_warn_limited("cannot clear S_ISGID after an ACL was set: %s", strerror(errno));
+    }
+}
+
 int pt_setxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, const void *value, size_t size,
-                int flags)
+                int flags, bool kill_sgid)
 {
     char buf[XATTR_NAME_MAX + 1];
     const char *host = NULL;
@@ -55,6 +84,9 @@ int pt_setxattr(struct pt_fs *fs, uint64_t nodeid, const char *name, const void 
     }
     if (setxattr(pt_fd_name(inode->fd).text, host, value, size, flags) < 0) {
         return -errno;
+    }
+    if (kill_sgid && is_acl(name)) {
+        clear_sgid(inode);
     }
     if (strcmp(name, XATTR_CAPS) == 0) {
         atomic_store(&inode->no_mapped_caps, false);
@@ -93,7 +125,8 @@ static size_t map_list(const struct pt_fs *fs, char *list, size_t len)
         size_t guest_size = 0;
 
         from += host_len + 1;
-        if (fs->config.xattrmap && xattrmap_server(fs->config.xattrmap, name, &guest) < 0) {
+        if (is_hidden(fs, name) ||
+            (fs->config.xattrmap && xattrmap_server(fs->config.xattrmap, name, &guest) < 0)) {
             continue;
         }
         /* A guest's name is the end of the host's: never longer, so this never overtakes. */
@@ -114,10 +147,6 @@ int pt_listxattr(struct pt_fs *fs, uint64_t nodeid, char *list, size_t size)
 
     if (err < 0) {
         return err;
-    }
-    if (!fs->config.xattrmap) {
-        len = listxattr(pt_fd_name(inode->fd).text, list, size);
-        return len < 0 ? -errno : (int)len;
     }
     len = listxattr(pt_fd_name(inode->fd).text, host, XATTR_LIST_MAX);
     if (len < 0) {

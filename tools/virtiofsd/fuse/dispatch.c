@@ -38,14 +38,6 @@ static int op_ignore(struct fuse_session *session, struct request *req)
     return REQUEST_NO_REPLY;
 }
 
-/* Never ENOSYS: overlayfs gives up a copy-up on it in guests before 6.0 (fuse.md 1.3). */
-static int op_ioctl(struct fuse_session *session, struct request *req)
-{
-    (void)session;
-    (void)req;
-    return -ENOTTY;
-}
-
 static const struct opcode opcodes[] = {
     [FUSE_LOOKUP] = {"LOOKUP", op_lookup, 0, sizeof(struct fuse_entry_out), .names = 1},
     [FUSE_FORGET] = {"FORGET", op_forget, sizeof(struct fuse_forget_in), 0, NO_REPLY},

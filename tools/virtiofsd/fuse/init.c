@@ -53,7 +53,7 @@ static const struct init_flag {
     {FUSE_SECURITY_CTX, NEVER},
     {FUSE_CREATE_SUPP_GROUP, ALWAYS},
     {FUSE_DIRECT_IO_ALLOW_MMAP, config_field(allow_mmap)},
-    {FUSE_ALLOW_IDMAP, NEVER},
+    {FUSE_ALLOW_IDMAP, ALWAYS} /* ids of a header are used for what is made, and only there */,
 };
 
 static bool is_wanted(const struct fuse_config *config, const struct init_flag *row)
@@ -126,6 +126,11 @@ int op_init(struct fuse_session *session, struct request *req)
                           in.major, in.minor, OLDEST_MINOR);
         return -EPROTO;
     }
+    if (session->config.posix_acl_required && !(in.flags & FUSE_POSIX_ACL)) {
+        log_error_limited("the guest does not know POSIX ACLs, which --posix-acl=always wants it "
+                          "to; --posix-acl=auto serves it without");
+        return -EPROTO;
+    }
     out = request_reply_new(req, sizeof(*out));
     if (in.major > FUSE_KERNEL_VERSION) {
         /* The guest tries again with our major version. */
@@ -142,6 +147,7 @@ int op_init(struct fuse_session *session, struct request *req)
     fill_reply(&in, flags, out);
     atomic_store(&session->minor, out->minor);
     atomic_store(&session->flags, flags);
+    pt_set_posix_acl(session->fs, flags & FUSE_POSIX_ACL);
     atomic_store(&session->ready, true);
     log_debug("FUSE 7.%u, flags %#llx of %#llx offered", out->minor, (unsigned long long)flags,
               (unsigned long long)offered_flags(&in));

@@ -25,7 +25,7 @@ fuse_op op_mknod, op_mkdir, op_symlink, op_link, op_unlink, op_rmdir, op_rename,
 /* ops_io.c: open files and directories */
 fuse_op op_open, op_create, op_tmpfile, op_read, op_write, op_flush, op_release, op_fsync,
     op_fallocate;
-fuse_op op_lseek, op_copy_file_range, op_copy_file_range_64, op_opendir, op_releasedir;
+fuse_op op_ioctl, op_lseek, op_copy_file_range, op_copy_file_range_64, op_opendir, op_releasedir;
 
 /* ops_dir.c */
 fuse_op op_readdir, op_readdirplus;

@@ -41,6 +41,12 @@ int op_open(struct fuse_session *session, struct request *req)
     return err;
 }
 
+/* With DONT_MASK the guest leaves its umask to whoever knows the directory's default ACL. */
+static mode_t umask_for(struct fuse_session *session, uint32_t umask)
+{
+    return fuse_has(session, FUSE_DONT_MASK) ? umask & 0777 : 0;
+}
+
 static int reply_create(struct fuse_session *session, struct request *req,
                         const struct pt_entry *entry, uint64_t fh)
 {
@@ -57,7 +63,7 @@ static int reply_create(struct fuse_session *session, struct request *req,
 int op_create(struct fuse_session *session, struct request *req)
 {
     const struct fuse_create_in *in = wire_args(req, struct fuse_create_in);
-    struct pt_new how = {.mode = in->mode & 07777};
+    struct pt_new how = {.mode = in->mode & 07777, .umask = umask_for(session, in->umask)};
     struct pt_entry entry;
     const char *name = NULL;
     size_t pos = sizeof(*in);
@@ -91,7 +97,7 @@ static bool may_tmpfile(struct fuse_session *session)
 int op_tmpfile(struct fuse_session *session, struct request *req)
 {
     const struct fuse_create_in *in = wire_args(req, struct fuse_create_in);
-    struct pt_new how = {.mode = in->mode & 07777};
+    struct pt_new how = {.mode = in->mode & 07777, .umask = umask_for(session, in->umask)};
     struct pt_entry entry;
     uint64_t fh = 0;
     int err = may_tmpfile(session) ? wire_caller(req, &how.caller) : -ENOSYS;
@@ -316,4 +322,31 @@ int op_copy_file_range_64(struct fuse_session *session, struct request *req)
     out = request_reply_new(req, sizeof(*out));
     out->bytes_copied = (uint64_t)n;
     return 0;
+}
+
+int op_ioctl(struct fuse_session *session, struct request *req)
+{
+    const struct fuse_ioctl_in *in = wire_args(req, struct fuse_ioctl_in);
+    char data[128]; /* more than any ioctl that is known here carries */
+    struct pt_ioctl_data io = {
+        .in = in + 1,
+        .in_size = req->args_len - sizeof(*in),
+        .out = data,
+        .out_size = MIN(in->out_size, sizeof(data)),
+    };
+    struct fuse_ioctl_out out = {0};
+    int len = 0;
+
+    if (in->in_size != io.in_size || (in->flags & FUSE_IOCTL_UNRESTRICTED)) {
+        return -EINVAL;
+    }
+    len = pt_ioctl(session->fs, in->fh, in->cmd, &io);
+    if (len < 0) {
+        return len;
+    }
+    if (request_reply_room(req) < sizeof(out) + (size_t)len) {
+        return -EINVAL;
+    }
+    (void)request_reply_append(req, &out, sizeof(out)); /* there is room for both */
+    return request_reply_append(req, data, (size_t)len);
 }

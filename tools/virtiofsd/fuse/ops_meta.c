@@ -221,6 +221,8 @@ int op_setxattr(struct fuse_session *session, struct request *req)
 {
     const struct fuse_setxattr_in *in = wire_args(req, struct fuse_setxattr_in);
     size_t pos = fuse_has(session, FUSE_SETXATTR_EXT) ? sizeof(*in) : FUSE_COMPAT_SETXATTR_IN_SIZE;
+    bool kill_sgid = fuse_has(session, FUSE_SETXATTR_EXT) && req->args_len >= sizeof(*in) &&
+                     (in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID);
     const char *name = NULL;
     int err = xattr_name(req, &pos, &name);
 
@@ -233,8 +235,8 @@ int op_setxattr(struct fuse_session *session, struct request *req)
     if (in->size != req->args_len - pos) {
         return -EINVAL;
     }
-    err =
-        pt_setxattr(session->fs, req->hdr.nodeid, name, req->args + pos, in->size, (int)in->flags);
+    err = pt_setxattr(session->fs, req->hdr.nodeid, name, req->args + pos, in->size, (int)in->flags,
+                      kill_sgid);
     /*
      * Symbolic links and special files cannot hold what trusted.* is mapped to. overlayfs only
      * ever sets "origin" on them and takes EPERM for an answer since Linux 5.11 (FUSE 7.33); older

@@ -14,9 +14,11 @@
 #include "fuse/wire.h"
 
 /* Permission bits and, for mknod, the type; anything else has no meaning on the host. */
-static int new_for(const struct request *req, mode_t mode, struct pt_new *ret)
+static int new_for(struct fuse_session *session, const struct request *req, mode_t mode,
+                   mode_t umask, struct pt_new *ret)
 {
     ret->mode = mode;
+    ret->umask = fuse_has(session, FUSE_DONT_MASK) ? umask & 0777 : 0;
     return wire_caller(req, &ret->caller);
 }
 
@@ -36,7 +38,7 @@ int op_mknod(struct fuse_session *session, struct request *req)
     int err = wire_name(req, &pos, false, &name);
 
     if (err == 0) {
-        err = new_for(req, in->mode & (S_IFMT | 07777), &how);
+        err = new_for(session, req, in->mode & (S_IFMT | 07777), in->umask, &how);
     }
     if (err == 0) {
         err = pt_mknod(session->fs, &how, req->hdr.nodeid, name, decode_rdev(in->rdev), &entry);
@@ -54,7 +56,7 @@ int op_mkdir(struct fuse_session *session, struct request *req)
     int err = wire_name(req, &pos, false, &name);
 
     if (err == 0) {
-        err = new_for(req, in->mode & 07777, &how);
+        err = new_for(session, req, in->mode & 07777, in->umask, &how);
     }
     if (err == 0) {
         err = pt_mkdir(session->fs, &how, req->hdr.nodeid, name, &entry);
@@ -74,7 +76,7 @@ int op_symlink(struct fuse_session *session, struct request *req)
 
     if (err == 0) {
         target = wire_string(req, &pos, &target_len);
-        err = !target || target_len == 0 ? -EINVAL : new_for(req, 0, &how);
+        err = !target || target_len == 0 ? -EINVAL : new_for(session, req, 0, 0, &how);
     }
     if (err == 0 && target_len >= PATH_MAX) {
         err = -ENAMETOOLONG;

@@ -26,6 +26,7 @@ struct fuse_config {
     bool writeback;
     bool readonly;
     bool posix_acl;
+    bool posix_acl_required; /* a guest that does not offer them is refused */
     bool killpriv_v2;
     bool announce_submounts;
     bool tmpfile;          /* always: for who knows that the guest's overlayfs is sound */
