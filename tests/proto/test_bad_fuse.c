@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Well-formed chains with a request no kernel makes: wrong sizes, impossible names, extensions that
- * do not fit (numbers that lie are in test_lies.c). Each is answered EINVAL (or a better error), is told in at most one line, and changes
- * nothing on the host.
+ * do not fit (numbers that lie are in test_lies.c). Each is answered EINVAL or a better error, is
+ * told in at most one line, and changes nothing on the host.
  */
 #include <dirent.h>
 #include <errno.h>
