@@ -3,15 +3,17 @@
  * Threads are made while requests wait and none is idle, up to the limit, and stay.
  *
  * Not a GThreadPool: when that cannot make its first thread (EAGAIN under a pids cgroup) what was
- * pushed waits for ever, and it has no per-thread set-up. Here the caller serves it instead.
+ * pushed waits for ever, and it has no per-thread set-up. Here the caller serves it instead. Locks
+ * are pthread ones because TSan cannot look into GLib.
  */
 #include "request/worker.h"
 
 #include <glib.h>
+#include <pthread.h>
 
 struct worker_pool {
-    GMutex lock; /* all below; never held while a request runs */
-    GCond wake;
+    pthread_mutex_t lock; /* all below; never held while a request runs */
+    pthread_cond_t wake;
     GQueue waiting;
     GPtrArray *threads;
     unsigned max_threads;
@@ -27,13 +29,13 @@ static struct request *next_request(struct worker_pool *pool)
 {
     struct request *req = NULL;
 
-    g_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&pool->lock);
     pool->idle++;
     while (!(req = g_queue_pop_head(&pool->waiting)) && !pool->stopping) {
-        g_cond_wait(&pool->wake, &pool->lock);
+        pthread_cond_wait(&pool->wake, &pool->lock);
     }
     pool->idle--;
-    g_mutex_unlock(&pool->lock);
+    pthread_mutex_unlock(&pool->lock);
     return req;
 }
 
@@ -58,8 +60,8 @@ struct worker_pool *worker_pool_new(unsigned threads, int (*thread_init)(void *o
 {
     struct worker_pool *pool = g_new0(struct worker_pool, 1);
 
-    g_mutex_init(&pool->lock);
-    g_cond_init(&pool->wake);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->wake, NULL);
     g_queue_init(&pool->waiting);
     pool->threads = g_ptr_array_new();
     pool->max_threads = threads;
@@ -73,16 +75,16 @@ void worker_pool_free(struct worker_pool *pool)
     if (!pool) {
         return;
     }
-    g_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
-    g_cond_broadcast(&pool->wake);
-    g_mutex_unlock(&pool->lock);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->threads->len; i++) {
         g_thread_join(g_ptr_array_index(pool->threads, i));
     }
     g_ptr_array_free(pool->threads, TRUE);
-    g_cond_clear(&pool->wake);
-    g_mutex_clear(&pool->lock);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->lock);
     g_free(pool);
 }
 
@@ -106,13 +108,13 @@ void worker_submit(struct worker_pool *pool, struct request *req)
 {
     bool taken = false;
 
-    g_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&pool->lock);
     taken = have_thread(pool);
     if (taken) {
         g_queue_push_tail(&pool->waiting, req);
-        g_cond_signal(&pool->wake);
+        pthread_cond_signal(&pool->wake);
     }
-    g_mutex_unlock(&pool->lock);
+    pthread_mutex_unlock(&pool->lock);
     if (!taken) {
         req->work(req);
     }
