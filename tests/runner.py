@@ -234,7 +234,7 @@ def report(tally, program):
 
 def gcc(tally):
     if build(tally, BUILD, "gcc"):
-        meson_test(tally, BUILD, "gcc", ["unit", "proto", "security", "contrib", "qtest"])
+        meson_test(tally, BUILD, "gcc", ["unit", "proto", "security", "contrib", "count", "qtest"])
 
 
 def asan(tally):
