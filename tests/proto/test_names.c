@@ -67,6 +67,22 @@ static void lookup_of_nothing_is_enoent(void)
     proto_stop(p);
 }
 
+/* How a guest revalidates a dentry that it made of a file handle: it has no name and no parent. */
+static void lookup_of_a_slash_confirms_a_file(void)
+{
+    struct proto *p = proto_start(NULL);
+    uint64_t file = proto_make(p, "file", "hello");
+    struct fuse_entry_out e;
+
+    OK(p, fc_lookup(p->q, file, "/", &e));
+    g_assert_cmpuint(e.nodeid, ==, file);
+    g_assert_cmpuint(e.attr.size, ==, 5);
+    EXPECT(p, fc_lookup(p->q, ROOT, "/", NULL), -EINVAL);
+    EXPECT(p, fc_lookup(p->q, file, "//", NULL), -EINVAL);
+    EXPECT(p, fc_lookup(p->q, file, "/etc", NULL), -EINVAL);
+    proto_stop(p);
+}
+
 static void lookup_twice_gives_one_node(void)
 {
     struct proto *p = proto_start(NULL);
@@ -497,6 +513,7 @@ static void add_tests(void)
 #define ADD(name) proto_add("/names/" #name, name)
     ADD(lookup_gives_attributes_of_the_host);
     ADD(lookup_of_nothing_is_enoent);
+    ADD(lookup_of_a_slash_confirms_a_file);
     ADD(lookup_twice_gives_one_node);
     ADD(lookup_does_not_follow_symlinks);
     ADD(lookup_never_leaves_the_share);

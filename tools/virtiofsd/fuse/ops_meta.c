@@ -13,13 +13,35 @@
 #include "fuse/ops.h"
 #include "fuse/wire.h"
 
+/*
+ * A dentry that the guest's kernel made of a file handle has neither name nor parent; when it is
+ * revalidated, what comes is LOOKUP of "/" in the file itself. Overlayfs keeps such dentries as
+ * the origin of what it copied up, and gives ESTALE to applications when they are not confirmed.
+ * In a directory "/" means nothing: those are connected by their "..".
+ */
+static int lookup_unnamed(struct fuse_session *session, uint64_t nodeid, struct pt_entry *ret)
+{
+    int err = pt_lookup(session->fs, nodeid, ".", ret);
+
+    if (err == 0 && S_ISDIR(ret->st.stx_mode)) {
+        pt_forget(session->fs, ret->nodeid, 1);
+        err = -EINVAL;
+    }
+    return err;
+}
+
 int op_lookup(struct fuse_session *session, struct request *req)
 {
     struct pt_entry entry;
     const char *name = NULL;
     size_t pos = 0;
-    int err = wire_name(req, &pos, true, &name);
+    int err = 0;
 
+    if (req->args_len == 2 && memcmp(req->args, "/", 2) == 0) {
+        err = lookup_unnamed(session, req->hdr.nodeid, &entry);
+        return wire_reply_entry(session, req, err, &entry);
+    }
+    err = wire_name(req, &pos, true, &name);
     if (err == 0) {
         err = pt_lookup(session->fs, req->hdr.nodeid, name, &entry);
     }
