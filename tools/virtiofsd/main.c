@@ -38,6 +38,7 @@ struct daemon {
     struct siphash_key handle_key;
     struct pt_overlay overlay;
     struct idmap *uids, *gids;
+    uint64_t nofile;
     char *pid_path;
     int pid_fd;
     int listen_fd;
@@ -206,9 +207,7 @@ static int check_socket(struct daemon *daemon, char **ret_error)
 
 static int set_limits(struct daemon *daemon, char **ret_error)
 {
-    uint64_t nofile = 0;
-
-    return limits_set_nofile(daemon->options.rlimit_nofile, &nofile, ret_error);
+    return limits_set_nofile(daemon->options.rlimit_nofile, &daemon->nofile, ret_error);
 }
 
 static struct userns_range *ranges_of(const struct id_map *map, size_t n)
@@ -339,6 +338,7 @@ static int wait_and_serve(struct daemon *daemon)
         .overlay = daemon->overlay,
         .uids = daemon->uids,
         .gids = daemon->gids,
+        .nofile = daemon->nofile,
         .processors = g_get_num_processors(),
         .handle_key = daemon->handle_key,
         .stop_fd = daemon->stop_fd,

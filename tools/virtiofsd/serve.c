@@ -108,6 +108,12 @@ static struct fuse_config fuse_config_of(const struct options *options)
     };
 }
 
+/* Half of what there is; the rest is for open files, queues and the daemon's own. */
+static size_t path_fds(uint64_t nofile)
+{
+    return MAX(nofile / 2, 64);
+}
+
 static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
 {
     const struct options *options = config->options;
@@ -124,6 +130,7 @@ static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
         .gids = config->gids,
         .overlay = config->overlay,
         .partial_ids = !config->sandbox.has_all_ids,
+        .max_path_fds = path_fds(config->nofile),
         .file_handles = options->inode_file_handles != FILE_HANDLES_NEVER,
         .handle_key = config->handle_key,
     };

@@ -16,6 +16,7 @@ struct serve_config {
     struct pt_overlay overlay;
     struct siphash_key handle_key;
     const struct idmap *uids, *gids; /* NULL: ids pass unchanged */
+    uint64_t nofile; /* RLIMIT_NOFILE in force */
     unsigned processors; /* of the host; asked before the sandbox hides /sys and /proc */
     struct sandbox_result sandbox;
     int conn_fd; /* the connected front end; taken over */

@@ -193,24 +193,31 @@ static int miss(struct host_handles *handles)
     return -ESTALE;
 }
 
-int host_handle_open(struct host_handles *handles, uint32_t ino, uint32_t token, int *ret_fd)
+int host_handle_reopen(struct host_handles *handles, uint32_t ino, uint32_t token, int *ret_fd)
 {
     struct any_handle handle;
-    uint32_t gen = 0;
+    uint32_t gen = cipher(&handles->key, ino, token, true);
     int fd = -1;
 
-    if (!handles->layout || atomic_load(&handles->misses) >= HANDLE_MAX_MISSES) {
-        return -ESTALE;
-    }
-    gen = cipher(&handles->key, ino, token, true);
-    if (gen == 0) {
-        return miss(handles); /* ext4 and btrfs take generation 0 for "any" */
+    if (!handles->layout || gen == 0) {
+        return -ESTALE; /* ext4 and btrfs take generation 0 for "any" */
     }
     make_handle(handles, ino, gen, &handle);
     fd = open_by_handle_at(handles->mount_fd, &handle.head, O_PATH | O_CLOEXEC);
     if (fd < 0) {
-        return miss(handles);
+        return -errno;
     }
     *ret_fd = fd;
     return 0;
+}
+
+int host_handle_open(struct host_handles *handles, uint32_t ino, uint32_t token, int *ret_fd)
+{
+    int err = 0;
+
+    if (!handles->layout || atomic_load(&handles->misses) >= HANDLE_MAX_MISSES) {
+        return -ESTALE;
+    }
+    err = host_handle_reopen(handles, ino, token, ret_fd);
+    return err == -EMFILE || err == -ENFILE ? err : err < 0 ? miss(handles) : 0;
 }

@@ -46,7 +46,12 @@ void host_handles_done(struct host_handles *handles);
 /* The token of the inode behind an O_PATH fd with inode number ino; 0 when there is none. */
 uint32_t host_handle_token(struct host_handles *handles, int fd, uint64_t dev, uint64_t ino);
 
-/* An O_PATH descriptor of the inode that had this number and token, or -ESTALE. */
+/*
+ * An O_PATH descriptor of the inode that had this number and token. host_handle_open() takes the
+ * guest's word for them: -ESTALE counts as a miss. host_handle_reopen() is for what is in the
+ * table already; it may also fail with -EMFILE and the like.
+ */
+int host_handle_reopen(struct host_handles *handles, uint32_t ino, uint32_t token, int *ret_fd);
 int host_handle_open(struct host_handles *handles, uint32_t ino, uint32_t token, int *ret_fd);
 
 #endif

@@ -26,6 +26,11 @@ struct inode_table {
     uint64_t root_dev;
     struct inode *root; /* its nodeid does not follow from its identity */
 
+    size_t max_fds; /* 0: no limit */
+    bool keep_places;
+    atomic_size_t n_fds; /* descriptors that inodes hold */
+    atomic_uint hand;    /* the stripe where parking goes on */
+
     /*
      * Inodes whose host identity changed since they were added, so that the bucket no longer
      * follows from it. Nearly always empty, and then never locked. Lock order: aliases, stripe.
@@ -132,7 +137,13 @@ void inode_unref(struct inode *inode)
 {
     /* acq_rel: whoever frees must see everything the others did with it */
     if (inode && atomic_fetch_sub_explicit(&inode->refs, 1, memory_order_acq_rel) == 1) {
-        (void)close(inode->fd); /* O_PATH: nothing to lose */
+        if (inode->fd >= 0) {
+            (void)close(inode->fd); /* O_PATH: nothing to lose */
+            if (inode->n_fds) {
+                atomic_fetch_sub_explicit(inode->n_fds, 1, memory_order_relaxed);
+            }
+        }
+        g_free(inode->place);
         g_free(inode);
     }
 }
@@ -244,13 +255,22 @@ struct inode *inode_table_get(struct inode_table *table, uint64_t nodeid)
     pthread_mutex_lock(&stripe->lock);
     inode = find_nodeid(stripe, nodeid);
     if (inode) {
+        inode->used = true;
         inode_ref(inode);
     }
     pthread_mutex_unlock(&stripe->lock);
     return inode;
 }
 
-static struct inode *make_inode(int fd, const struct statx *st)
+uint64_t inode_birth_of(const struct statx *st)
+{
+    if (!(st->stx_mask & STATX_BTIME)) {
+        return 0;
+    }
+    return (uint64_t)st->stx_btime.tv_sec * 1000000000 + st->stx_btime.tv_nsec;
+}
+
+static struct inode *make_inode(struct inode_table *table, int fd, const struct statx *st)
 {
     struct inode *inode = g_try_new0(struct inode, 1);
 
@@ -259,18 +279,151 @@ static struct inode *make_inode(int fd, const struct statx *st)
         return NULL;
     }
     inode->fd = fd;
+    inode->n_fds = &table->n_fds;
+    atomic_fetch_add_explicit(&table->n_fds, 1, memory_order_relaxed);
     inode->type = st->stx_mode & S_IFMT;
+    inode->birth = inode_birth_of(st);
     inode->id = inode_id_of(st);
     atomic_init(&inode->refs, 2); /* the table's and the caller's */
     return inode;
 }
 
+/* An inode whose descriptor is open is the file itself; a parked one has to be compared. */
+static bool is_same_file(const struct inode *known, const struct inode *found)
+{
+    return known->fd >= 0 || (known->generation == found->generation &&
+                              known->birth == found->birth && known->type == found->type);
+}
+
+/* Nobody but the table and the guest's numbers has it, and it can be opened anew. */
+static bool may_park(const struct inode_table *table, const struct inode *inode)
+{
+    return inode->fd >= 0 && !inode->aliased && atomic_load(&inode->refs) == 1 &&
+           (inode->generation != 0 || (table->keep_places && inode->place));
+}
+
+/* Takes the descriptors of up to n inodes of a stripe that were not used for a round. */
+static size_t park_in(struct inode_table *table, struct stripe *stripe, int *fds, size_t n)
+{
+    size_t found = 0;
+
+    pthread_mutex_lock(&stripe->lock);
+    for (size_t b = 0; b < stripe->n_buckets && found < n; b++) {
+        for (struct inode *inode = stripe->buckets[b]; inode && found < n; inode = inode->next) {
+            if (!may_park(table, inode)) {
+                continue;
+            }
+            if (inode->used) {
+                inode->used = false; /* a second chance */
+                continue;
+            }
+            fds[found++] = atomic_exchange(&inode->fd, -1);
+        }
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return found;
+}
+
+size_t inode_table_park(struct inode_table *table, size_t n)
+{
+    enum { AT_ONCE = 64 };
+    size_t parked = 0;
+
+    /* Two rounds: in the first all may just lose their mark. */
+    for (int i = 0; i < 2 * STRIPES && parked < n; i++) {
+        struct stripe *stripe = &table->stripes[atomic_fetch_add(&table->hand, 1) % STRIPES];
+        int fds[AT_ONCE];
+        size_t found = park_in(table, stripe, fds, MIN(n - parked, (size_t)AT_ONCE));
+
+        for (size_t f = 0; f < found; f++) {
+            (void)close(fds[f]); /* outside the lock; O_PATH: nothing to lose */
+        }
+        parked += found;
+    }
+    atomic_fetch_sub(&table->n_fds, parked);
+    return parked;
+}
+
+/* Over the limit a bunch is parked at once, so that the search costs little for each. */
+static void keep_limit(struct inode_table *table)
+{
+    if (table->max_fds > 0 &&
+        atomic_load_explicit(&table->n_fds, memory_order_relaxed) > table->max_fds) {
+        (void)inode_table_park(table, table->max_fds / 8 + 1);
+    }
+}
+
+void inode_table_set_parking(struct inode_table *table, size_t max_fds, bool keep_places)
+{
+    table->max_fds = max_fds;
+    table->keep_places = keep_places;
+}
+
+void inode_table_unpark(struct inode_table *table, struct inode *inode, int fd)
+{
+    struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
+
+    pthread_mutex_lock(&stripe->lock);
+    if (inode->fd < 0) {
+        inode->fd = fd;
+        atomic_fetch_add_explicit(&table->n_fds, 1, memory_order_relaxed);
+        fd = -1;
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    keep_limit(table);
+}
+
+void inode_table_note_place(struct inode_table *table, struct inode *inode, uint64_t dir,
+                            const char *name)
+{
+    struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
+    size_t size = strlen(name) + 1;
+    struct inode_place *place = NULL;
+
+    if (!table->keep_places || inode == table->root) {
+        return;
+    }
+    pthread_mutex_lock(&stripe->lock);
+    if (!inode->place || inode->place->dir != dir || strcmp(inode->place->name, name) != 0) {
+        place = g_try_malloc(sizeof(*place) + size); /* without memory it cannot be parked */
+    }
+    if (place) {
+        place->dir = dir;
+        memcpy(place->name, name, size);
+        g_free(inode->place);
+        inode->place = place;
+    }
+    pthread_mutex_unlock(&stripe->lock);
+}
+
+struct inode_place *inode_table_get_place(struct inode_table *table, struct inode *inode)
+{
+    struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
+    struct inode_place *copy = NULL;
+
+    pthread_mutex_lock(&stripe->lock);
+    if (inode->place) {
+        size_t size = sizeof(*copy) + strlen(inode->place->name) + 1;
+
+        copy = g_try_malloc(size);
+        if (copy) {
+            memcpy(copy, inode->place, size);
+        }
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return copy;
+}
+
 struct inode *inode_table_add(struct inode_table *table, int fd, const struct statx *st,
                               uint32_t token, bool whiteout)
 {
-    struct inode *inode = make_inode(fd, st);
+    struct inode *inode = make_inode(table, fd, st);
     struct stripe *stripe = NULL;
     struct inode *faster = NULL;
+    struct inode *dead = NULL;
 
     if (!inode) {
         return NULL;
@@ -280,26 +433,38 @@ struct inode *inode_table_add(struct inode_table *table, int fd, const struct st
     stripe = stripe_of(table, fold_ino(inode->id.ino));
     pthread_mutex_lock(&stripe->lock);
     faster = find_id(stripe, &inode->id);
+    if (faster && !is_same_file(faster, inode)) {
+        dead = faster; /* parked, and its inode number has a new owner: the old one is no more */
+        unlink_inode(stripe, dead);
+        faster = NULL;
+    }
     if (faster) {
         faster->nlookup++;
+        faster->used = true;
         inode_ref(faster);
+        if (faster->fd < 0) {
+            faster->fd = atomic_exchange(&inode->fd, -1); /* its count goes along */
+        }
     } else {
         inode->nodeid = pick_nodeid(table, stripe, &inode->id, token);
         inode->nlookup = 1;
+        inode->used = true;
         link_inode(stripe, inode);
     }
     pthread_mutex_unlock(&stripe->lock);
+    inode_unref(dead);
     if (faster) {
         atomic_store(&inode->refs, 1);
         inode_unref(inode);
-        return faster;
+        inode = faster;
     }
+    keep_limit(table);
     return inode;
 }
 
 struct inode *inode_table_add_root(struct inode_table *table, int fd, const struct statx *st)
 {
-    struct inode *inode = make_inode(fd, st);
+    struct inode *inode = make_inode(table, fd, st);
 
     if (inode) {
         inode->nodeid = FUSE_ROOT_ID; /* and generation 0: fuse_lookup_name() complains otherwise */
@@ -377,8 +542,11 @@ struct inode *inode_table_find(struct inode_table *table, const struct inode_id 
     }
     pthread_mutex_lock(&stripe->lock);
     inode = find_id(stripe, id);
-    if (inode) {
+    if (inode && inode->fd < 0) {
+        inode = NULL;
+    } else if (inode) {
         inode->nlookup++;
+        inode->used = true;
         inode_ref(inode);
     }
     pthread_mutex_unlock(&stripe->lock);

@@ -8,9 +8,13 @@
  * descriptor goes with the last reference.
  *
  * Identity: an inode in the table keeps its descriptor open, so its host inode number cannot be
- * used again while the guest knows it. The nodeid is made of what the host says about the file
- * (inode number, generation, device), not of a counter, so that a guest that kept a file handle
- * over a restart of the daemon finds the same file behind it (fuse.md 1.6).
+ * used again while the guest knows it. When there are more inodes than descriptors may be spent on
+ * them, those not used for longest are parked: the descriptor is closed, and whoever needs one
+ * opens the file anew by handle or by name (pt_get_inode()) and makes sure that it is the same:
+ * token and birth time tell a file from another one with its inode number. The nodeid is made of
+ * what the host says about the file (inode number, generation, device), not of a counter, so that a
+ * guest that kept a file handle over a restart of the daemon finds the same file behind it
+ * (fuse.md 1.6).
  *
  * Locks: one mutex per stripe, held for a few instructions, never around a system call.
  */
@@ -39,9 +43,14 @@ struct inode {
     bool linked;        /* findable in the table; under the stripe's lock */
     bool aliased;       /* id is in the alias table; under both locks */
     struct inode_id id; /* under the stripe's lock once linked: see inode_table_rekey() */
+    uint64_t birth;     /* nanoseconds, or 0 where the host does not tell */
     uint64_t nlookup;   /* under the stripe's lock */
     atomic_int refs;
-    int fd; /* O_PATH; for as long as somebody has a reference */
+    /* O_PATH, or -1 while parked; stays as it is for who got the inode by pt_get_inode() */
+    atomic_int fd;
+    atomic_size_t *n_fds;      /* the table's count of them */
+    bool used;                 /* since the parking hand passed last; under the stripe's lock */
+    struct inode_place *place; /* where it was seen last, or NULL; under the stripe's lock */
 
     /* Files: no security.capability is stored under a mapped name, as far as we know. */
     atomic_bool no_mapped_caps;
@@ -53,24 +62,40 @@ struct inode {
     _Atomic int8_t known_bias;
 };
 
+/* A directory and a name in it: enough to open an inode anew where there are no file handles. */
+struct inode_place {
+    uint64_t dir;
+    char name[];
+};
+
 struct inode_table;
 
 /* `root_dev`: inodes on this device get the plainest nodeids. */
 struct inode_table *inode_table_new(uint64_t root_dev);
 
+/*
+ * At most max_fds descriptors are kept for inodes; 0: as many as there are inodes. keep_places:
+ * inode_table_note_place() has an effect.
+ */
+void inode_table_set_parking(struct inode_table *table, size_t max_fds, bool keep_places);
+
 /* Everything must have been given back. */
 void inode_table_free(struct inode_table *table);
 
 struct inode_id inode_id_of(const struct statx *st);
+uint64_t inode_birth_of(const struct statx *st);
 
-/* A new reference to the inode the guest calls `nodeid`, or NULL. */
+/* A new reference to the inode the guest calls `nodeid`, or NULL. It may be parked. */
 struct inode *inode_table_get(struct inode_table *table, uint64_t nodeid);
 
 /* Adds a reference for somebody else who keeps it. */
 struct inode *inode_ref(struct inode *inode);
 void inode_unref(struct inode *inode);
 
-/* The inode with that identity, with one more lookup and one reference; NULL when not known. */
+/*
+ * The inode with that identity, with one more lookup and one reference; NULL when it is not known
+ * or parked: then only opening it tells whether it is still the same file.
+ */
 struct inode *inode_table_find(struct inode_table *table, const struct inode_id *id);
 
 /*
@@ -80,6 +105,17 @@ struct inode *inode_table_find(struct inode_table *table, const struct inode_id 
  */
 struct inode *inode_table_add(struct inode_table *table, int fd, const struct statx *st,
                               uint32_t token, bool whiteout);
+
+/* Gives a parked inode a descriptor, which is taken over; another thread may have been faster. */
+void inode_table_unpark(struct inode_table *table, struct inode *inode, int fd);
+
+/* Parks up to n inodes that nobody uses, whatever the limit is; returns how many. */
+size_t inode_table_park(struct inode_table *table, size_t n);
+
+/* Remembers where an inode is found, and a copy of what is remembered (g_free(), or NULL). */
+void inode_table_note_place(struct inode_table *table, struct inode *inode, uint64_t dir,
+                            const char *name);
+struct inode_place *inode_table_get_place(struct inode_table *table, struct inode *inode);
 
 /* The root of the share: always nodeid 1, never forgotten. fd is taken over. */
 struct inode *inode_table_add_root(struct inode_table *table, int fd, const struct statx *st);

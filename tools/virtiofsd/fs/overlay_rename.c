@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -34,6 +36,7 @@ void overlay_renames_init(struct overlay_renames *renames, int root_fd, int proc
 
 void overlay_renames_done(struct overlay_renames *renames)
 {
+    (void)unlinkat(renames->root_fd, JOURNAL_DIR, AT_REMOVEDIR); /* stays if something is left */
     pthread_mutex_destroy(&renames->lock);
 }
 
@@ -53,17 +56,27 @@ unsigned overlay_renames_begin(struct overlay_renames *renames)
 struct node {
     uint64_t dev, ino;
     mode_t mode;
+    bool is_device_0;
+    struct statx_timestamp btime, mtime;
 };
 
 /* 1: there is something, 0: nothing, or -errno. */
 static int look(int dirfd, const char *name, struct node *ret)
 {
-    struct stat st;
+    struct statx st;
 
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
+    if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME,
+              &st) < 0) {
         return errno == ENOENT ? 0 : -errno;
     }
-    *ret = (struct node){.dev = st.st_dev, .ino = st.st_ino, .mode = st.st_mode};
+    *ret = (struct node){
+        .dev = makedev(st.stx_dev_major, st.stx_dev_minor),
+        .ino = st.stx_ino,
+        .mode = st.stx_mode,
+        .is_device_0 = S_ISCHR(st.stx_mode) && st.stx_rdev_major == 0 && st.stx_rdev_minor == 0,
+        .btime = (st.stx_mask & STATX_BTIME) ? st.stx_btime : (struct statx_timestamp){0},
+        .mtime = st.stx_mtime,
+    };
     return 1;
 }
 
@@ -74,7 +87,7 @@ static bool same_node(const struct node *a, const struct node *b)
 
 static bool is_whiteout(int dirfd, const char *name, const struct node *node)
 {
-    return S_ISLNK(node->mode) && whiteout_is_link(dirfd, name);
+    return node->is_device_0 || (S_ISLNK(node->mode) && whiteout_is_link(dirfd, name));
 }
 
 static int dir_is_empty(int dirfd, const char *name)
@@ -114,11 +127,42 @@ static int check_pair(const struct rename_names *names, const struct node *sourc
 
 /* --- the journal: one symbolic link per rename under way, its target says what it was --- */
 
+/*
+ * By what a file is known again in the next life. No part of it is enough on a host overlayfs: its
+ * own copy-up, which a rename sets off, can change the inode number and the birth time, and the
+ * numbers of its directories need not outlive a cache.
+ */
+struct mark {
+    uint64_t ino;
+    int64_t birth, change; /* in nanoseconds; birth 0: not known */
+};
+
 struct intent {
     char *dir, *newdir; /* relative to the share */
     char *name, *newname, *temp;
-    uint64_t source_ino;
+    struct mark source, victim; /* victim.ino 0: the destination was absent */
 };
+
+static int64_t in_ns(const struct statx_timestamp *time)
+{
+    /* a guest can set any time: only equality matters, so let it wrap */
+    return (int64_t)((uint64_t)time->tv_sec * 1000000000u + time->tv_nsec);
+}
+
+static struct mark mark_of(const struct node *node)
+{
+    return (struct mark){
+        .ino = node->ino, .birth = in_ns(&node->btime), .change = in_ns(&node->mtime)};
+}
+
+/* How much speaks for it that the node is the one that was marked. */
+static int likeness(const struct node *node, const struct mark *mark)
+{
+    struct mark now = mark_of(node);
+
+    return (now.ino == mark->ino) + (now.birth != 0 && now.birth == mark->birth) +
+           (now.change == mark->change);
+}
 
 static void intent_done(struct intent *intent)
 {
@@ -155,17 +199,28 @@ static char *path_in_share(const struct overlay_renames *renames, int dirfd)
 }
 
 /* Fields separated by "//", which no path or name contains. */
-static char *intent_text(const struct intent *intent)
+static char *intent_text(const struct intent *it)
 {
-    return g_strdup_printf("v1//%s//%s//%s//%s//%s//%" G_GUINT64_FORMAT, intent->dir, intent->name,
-                           intent->newdir, intent->newname, intent->temp, intent->source_ino);
+    return g_strdup_printf("v1//%s//%s//%s//%s//%s//%" PRIu64 " %" PRId64 " %" PRId64 "//%" PRIu64
+                           " %" PRId64 " %" PRId64,
+                           it->dir, it->name, it->newdir, it->newname, it->temp, it->source.ino,
+                           it->source.birth, it->source.change, it->victim.ino, it->victim.birth,
+                           it->victim.change);
+}
+
+static bool mark_parse(const char *text, struct mark *ret)
+{
+    return sscanf(text, "%" SCNu64 " %" SCNd64 " %" SCNd64, &ret->ino, &ret->birth, &ret->change) ==
+           3;
 }
 
 static bool intent_parse(const char *text, struct intent *ret)
 {
-    g_auto(GStrv) field = g_strsplit(text, "//", 8);
+    g_auto(GStrv) field = g_strsplit(text, "//", 9);
+    struct mark source, victim;
 
-    if (g_strv_length(field) != 7 || strcmp(field[0], "v1") != 0) {
+    if (g_strv_length(field) != 8 || strcmp(field[0], "v1") != 0 ||
+        !mark_parse(field[6], &source) || !mark_parse(field[7], &victim)) {
         return false;
     }
     *ret = (struct intent){
@@ -174,7 +229,8 @@ static bool intent_parse(const char *text, struct intent *ret)
         .newdir = g_strdup(field[3]),
         .newname = g_strdup(field[4]),
         .temp = g_strdup(field[5]),
-        .source_ino = g_ascii_strtoull(field[6], NULL, 10),
+        .source = source,
+        .victim = victim,
     };
     return true;
 }
@@ -184,13 +240,24 @@ static int open_journal(const struct overlay_renames *renames)
     return openat(renames->root_fd, JOURNAL_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* The journal's directory, made when it is not there. */
+static int open_or_make_journal(const struct overlay_renames *renames)
+{
+    int fd = open_journal(renames);
+
+    if (fd < 0 && errno == ENOENT) {
+        fd = mkdirat(renames->root_fd, JOURNAL_DIR, 0700) < 0 ? -1 : open_journal(renames);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
 /*
  * Writes the intent; its name is the temporary one. A path of more than a link can hold, or a
  * share whose root cannot be written, goes without: only a kill in the next few microseconds
- * would then leave the victim at the source's name.
+ * would then leave a name with what is not its own.
  */
 static int journal_add(struct overlay_renames *renames, const struct rename_names *names,
-                       const char *temp, const struct node *source)
+                       const char *temp, const struct node *source, const struct node *victim)
 {
     struct intent intent = {
         .dir = path_in_share(renames, names->dirfd),
@@ -198,12 +265,11 @@ static int journal_add(struct overlay_renames *renames, const struct rename_name
         .name = g_strdup(names->name),
         .newname = g_strdup(names->newname),
         .temp = g_strdup(temp),
-        .source_ino = source->ino,
+        .source = mark_of(source),
+        .victim = victim ? mark_of(victim) : (struct mark){0},
     };
+    auto_fd journal = -1;
     g_autofree char *text = NULL;
-    auto_fd
-    journal = -1;
-    int err = 0;
 
     if (intent.dir && intent.newdir) {
         text = intent_text(&intent);
@@ -212,18 +278,16 @@ static int journal_add(struct overlay_renames *renames, const struct rename_name
     if (!text || strlen(text) >= PATH_MAX) {
         return 0;
     }
-    if (mkdirat(renames->root_fd, JOURNAL_DIR, 0700) < 0 && errno != EEXIST) {
-        return errno == EROFS || errno == EACCES || errno == EPERM ? 0 : -errno;
+    journal = open_or_make_journal(renames);
+    if (journal < 0) {
+        return journal == -EROFS || journal == -EACCES || journal == -EPERM ? 0 : journal;
     }
-    journal = open_journal(renames);
-    err = journal < 0 || symlinkat(text, journal, temp) < 0 ? -errno : 0;
-    return err == -EACCES ? 0 : err;
+    return symlinkat(text, journal, temp) < 0 && errno != EACCES ? -errno : 0;
 }
 
 static void journal_remove(struct overlay_renames *renames, const char *temp)
 {
-    auto_fd
-    journal = open_journal(renames);
+    auto_fd journal = open_journal(renames);
 
     if (journal >= 0) {
         (void)unlinkat(journal, temp, 0); /* if it stays, the next repair finds nothing to do */
@@ -232,24 +296,41 @@ static void journal_remove(struct overlay_renames *renames, const char *temp)
 
 /* --- the two ways --- */
 
+enum { TEMP_SIZE = sizeof(TEMP_PREFIX) + 8 };
+
+static void next_temp(struct overlay_renames *renames, char temp[TEMP_SIZE])
+{
+    snprintf(temp, TEMP_SIZE, TEMP_PREFIX "%08x", renames->next_id++);
+}
+
 static int exchange(int dirfd, const char *name, int newdirfd, const char *newname)
 {
     return renameat2(dirfd, name, newdirfd, newname, RENAME_EXCHANGE) < 0 ? -errno : 0;
 }
 
-static int to_absent(const struct rename_names *names)
+static int to_absent(struct overlay_renames *renames, const struct rename_names *names,
+                     const struct node *source)
 {
-    int err = whiteout_make(names->newdirfd, names->newname, names->try_native, 0);
+    char temp[TEMP_SIZE];
+    int err = 0;
 
+    /* A whiteout over nothing is not harmless: the guest's lower layer may have that name. */
+    next_temp(renames, temp);
+    err = journal_add(renames, names, temp, source, NULL);
     if (err < 0) {
         return err;
     }
-    FAULT_POINT("rename-absent-whiteout");
-    err = exchange(names->dirfd, names->name, names->newdirfd, names->newname);
-    if (err < 0) {
-        (void)unlinkat(names->newdirfd, names->newname,
-                       0); /* a whiteout over nothing is harmless */
+    FAULT_POINT("rename-absent-journal");
+    err = whiteout_make(names->newdirfd, names->newname, names->try_native, 0);
+    if (err == 0) {
+        FAULT_POINT("rename-absent-whiteout");
+        err = exchange(names->dirfd, names->name, names->newdirfd, names->newname);
+        if (err < 0) {
+            (void)unlinkat(names->newdirfd, names->newname, 0); /* made a moment ago */
+        }
     }
+    FAULT_POINT("rename-absent-done");
+    journal_remove(renames, temp);
     return err;
 }
 
@@ -298,14 +379,14 @@ static int swap_and_finish(struct overlay_renames *renames, const struct rename_
 static int to_present(struct overlay_renames *renames, const struct rename_names *names,
                       const struct node *source, const struct node *victim)
 {
-    char temp[64];
+    char temp[TEMP_SIZE];
     int err = check_pair(names, source, victim);
 
     if (err < 0) {
         return err;
     }
-    snprintf(temp, sizeof(temp), TEMP_PREFIX "%08x", renames->next_id++);
-    err = journal_add(renames, names, temp, source);
+    next_temp(renames, temp);
+    err = journal_add(renames, names, temp, source, victim);
     if (err < 0) {
         return err;
     }
@@ -337,7 +418,7 @@ int overlay_rename_whiteout(struct overlay_renames *renames, const struct rename
         err = look(names->newdirfd, names->newname, &victim);
     }
     if (err == 0) {
-        err = to_absent(names);
+        err = to_absent(renames, names, &source);
     } else if (err > 0) {
         /* Two names of one file: rename(2) does nothing, and so do we. */
         err = same_node(&source, &victim) ? 0 : to_present(renames, names, &source, &victim);
@@ -374,33 +455,71 @@ static bool is_plain_name(const char *name)
     return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-/* Decides by what stands where, so that a second crash in here is repaired just the same. */
-static void repair_one(const struct overlay_renames *renames, const struct intent *intent)
+static bool names_are_sound(const struct intent *intent)
 {
-    auto_fd
-    dirfd = open_in_share(renames, intent->dir);
-    auto_fd
-    newdirfd = open_in_share(renames, intent->newdir);
-    struct node temp = {0}, at_source = {0}, at_dest = {0};
+    return is_plain_name(intent->name) && is_plain_name(intent->newname) &&
+           is_plain_name(intent->temp) && whiteout_is_reserved_name(intent->temp);
+}
 
-    if (dirfd < 0 || newdirfd < 0 || !is_plain_name(intent->name) ||
-        !is_plain_name(intent->newname) || !whiteout_is_reserved_name(intent->temp) ||
-        !is_plain_name(intent->temp) || look(dirfd, intent->temp, &temp) <= 0) {
+/* The destination was absent: a whiteout there, and none at the source's name, is ours to undo. */
+static void repair_absent(const struct intent *intent, int dirfd, int newdirfd)
+{
+    struct node source = {0}, dest = {0};
+
+    if (look(dirfd, intent->name, &source) == 1 && look(newdirfd, intent->newname, &dest) == 1 &&
+        is_whiteout(newdirfd, intent->newname, &dest) &&
+        !is_whiteout(dirfd, intent->name, &source)) {
+        (void)unlinkat(newdirfd, intent->newname, 0);
+    }
+}
+
+/* Does the victim stand at the source's name? In doubt it does not. */
+static bool was_exchanged(const struct intent *intent, int dirfd, int newdirfd,
+                          struct node *ret_at_source)
+{
+    struct node dest = {0};
+
+    if (look(dirfd, intent->name, ret_at_source) != 1 ||
+        look(newdirfd, intent->newname, &dest) != 1) {
+        return false;
+    }
+    return likeness(ret_at_source, &intent->victim) + likeness(&dest, &intent->source) >
+           likeness(ret_at_source, &intent->source) + likeness(&dest, &intent->victim);
+}
+
+/* Decides by what stands where, so that a second crash in here is repaired just the same. */
+static void repair_present(const struct intent *intent, int dirfd, int newdirfd)
+{
+    struct node temp = {0}, at_source = {0};
+
+    if (look(dirfd, intent->temp, &temp) <= 0) {
         return; /* nothing was begun, or all was done */
     }
     if (S_ISDIR(temp.mode)) {
         (void)unlinkat(dirfd, intent->temp, AT_REMOVEDIR); /* the victim, already replaced */
         return;
     }
-    if (look(newdirfd, intent->newname, &at_dest) == 1 && at_dest.ino == intent->source_ino &&
-        look(dirfd, intent->name, &at_source) == 1 && at_source.ino != intent->source_ino) {
-        /* exchanged: the victim stands at the source's name */
-        if (finish(dirfd, intent->name, intent->temp, S_ISDIR(at_source.mode)) == 0) {
-            return;
-        }
+    if (was_exchanged(intent, dirfd, newdirfd, &at_source) &&
+        finish(dirfd, intent->name, intent->temp, S_ISDIR(at_source.mode)) == 0) {
+        return;
     }
-    if (is_whiteout(dirfd, intent->temp, &temp) || S_ISCHR(temp.mode)) {
+    if (is_whiteout(dirfd, intent->temp, &temp)) {
         (void)unlinkat(dirfd, intent->temp, 0);
+    }
+}
+
+static void repair_one(const struct overlay_renames *renames, const struct intent *intent)
+{
+    auto_fd dirfd = open_in_share(renames, intent->dir);
+    auto_fd newdirfd = open_in_share(renames, intent->newdir);
+
+    if (dirfd < 0 || newdirfd < 0 || !names_are_sound(intent)) {
+        return;
+    }
+    if (intent->victim.ino == 0) {
+        repair_absent(intent, dirfd, newdirfd);
+    } else {
+        repair_present(intent, dirfd, newdirfd);
     }
 }
 

@@ -6,9 +6,12 @@
  * Destination absent: a whiteout is made there and exchanged with the source; the exchange is the
  * one step. Destination present: a whiteout T is made beside the source, source and destination
  * are exchanged, and T replaces what then stands at the source's name. In between the victim
- * stands there, so (a) look-ups by name wait, and (b) an intent is kept in the journal, a
- * directory with a reserved name in the root of the share, so that a daemon that was killed in
- * between is completed or undone by the next one.
+ * stands there, so look-ups by name wait.
+ *
+ * Either way an intent is kept in the journal, a directory with a reserved name in the root of the
+ * share, so that what a killed daemon left in between is completed or undone by the next one: a
+ * whiteout at an absent destination would hide what the guest's lower layer has there, and the
+ * victim at the source's name would be taken for the source.
  */
 #ifndef FS_OVERLAY_RENAME_H
 #define FS_OVERLAY_RENAME_H

@@ -49,6 +49,7 @@ struct pt_config {
     const struct idmap *uids, *gids; /* NULL: ids pass unchanged; outlive the file system */
     struct pt_overlay overlay;
     bool partial_ids;              /* a user namespace that does not have every id */
+    size_t max_path_fds;           /* descriptors to spend on inodes; 0: no limit */
     bool file_handles;             /* find files again by nodeid, if the host can */
     struct siphash_key handle_key; /* what makes nodeids of this share unguessable */
 };

@@ -39,10 +39,11 @@ int pt_stat_inode(struct pt_fs *fs, struct inode *inode, struct statx *ret)
 
 int pt_getattr(struct pt_fs *fs, uint64_t nodeid, uint64_t fh, struct statx *ret)
 {
-    auto_inode inode = inode_table_get(fs->inodes, nodeid);
+    auto_inode inode = NULL;
+    int err = pt_get_inode(fs, nodeid, &inode);
 
     (void)fh; /* the O_PATH descriptor follows an unlinked file as well */
-    return inode ? pt_stat_inode(fs, inode, ret) : -EINVAL;
+    return err < 0 ? err : pt_stat_inode(fs, inode, ret);
 }
 
 static int set_mode(const struct inode *inode, mode_t mode)
@@ -152,18 +153,25 @@ static int apply(struct pt_fs *fs, struct inode *inode, uint64_t fh, const struc
 int pt_setattr(struct pt_fs *fs, uint64_t nodeid, uint64_t fh, const struct pt_setattr *attr,
                struct statx *ret)
 {
-    auto_inode inode = inode_table_get(fs->inodes, nodeid);
-    int err = inode ? apply(fs, inode, fh, attr) : -EINVAL;
+    auto_inode inode = NULL;
+    int err = pt_get_inode(fs, nodeid, &inode);
 
+    if (err == 0) {
+        err = apply(fs, inode, fh, attr);
+    }
     return err < 0 ? err : pt_stat_inode(fs, inode, ret);
 }
 
 int pt_readlink(struct pt_fs *fs, uint64_t nodeid, char *buf, size_t size)
 {
-    auto_inode inode = inode_table_get(fs->inodes, nodeid);
+    auto_inode inode = NULL;
     ssize_t len = 0;
+    int err = pt_get_inode(fs, nodeid, &inode);
 
-    if (!inode || !S_ISLNK(inode->type) || inode->whiteout) {
+    if (err < 0) {
+        return err;
+    }
+    if (!S_ISLNK(inode->type) || inode->whiteout) {
         return -EINVAL;
     }
     len = readlinkat(inode->fd, "", buf, size);

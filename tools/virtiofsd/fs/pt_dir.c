@@ -62,13 +62,13 @@ static struct dir_stream *dir_stream_new(void)
 
 int pt_opendir(struct pt_fs *fs, uint64_t nodeid, uint64_t *ret_fh)
 {
-    auto_inode inode = inode_table_get(fs->inodes, nodeid);
+    auto_inode inode = NULL;
     struct dir_stream *dir = NULL;
     int fd = -1;
-    int err = 0;
+    int err = pt_get_inode(fs, nodeid, &inode);
 
-    if (!inode) {
-        return -EINVAL;
+    if (err < 0) {
+        return err;
     }
     if (!S_ISDIR(inode->type)) {
         return -ENOTDIR;

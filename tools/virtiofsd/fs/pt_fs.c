@@ -64,6 +64,14 @@ static void open_host_handles(struct pt_fs *fs)
     }
 }
 
+/* Where a host copy-up changes identities nothing could be recognised: no parking there. */
+static void set_parking(struct pt_fs *fs)
+{
+    fs->parks_by_name =
+        fs->config.max_path_fds > 0 && !fs->host_handles.layout && !fs->config.overlay.unstable_ids;
+    inode_table_set_parking(fs->inodes, fs->config.max_path_fds, fs->parks_by_name);
+}
+
 bool pt_can_export(const struct pt_fs *fs)
 {
     return fs->host_handles.layout != NULL;
@@ -88,6 +96,7 @@ int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs)
     fs->root = inode_table_add_root(fs->inodes, config->root_fd, &st);
     fs->flush_matters = flush_matters(config->root_fd);
     open_host_handles(fs);
+    set_parking(fs);
     fs->hints = config->overlay.unstable_ids ? name_hints_new() : NULL;
     overlay_renames_init(&fs->renames, config->root_fd, config->proc_self_fd);
     if (config->overlay.on && !config->readonly) {
@@ -103,8 +112,8 @@ void pt_fs_free(struct pt_fs *fs)
         return;
     }
     handle_table_free(fs->handles);
+    overlay_renames_done(&fs->renames); /* before the root's descriptor goes */
     inode_table_free(fs->inodes);
-    overlay_renames_done(&fs->renames);
     name_hints_free(fs->hints);
     host_handles_done(&fs->host_handles);
     (void)close(fs->config.proc_self_fd);
@@ -142,6 +151,9 @@ int pt_reopen(struct pt_fs *fs, const struct inode *inode, int flags, int *ret_f
         return -ENXIO; /* a device or pipe of the guest's is never opened on the host */
     }
     fd = openat(fs->config.proc_self_fd, name.text, (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+    if (fd < 0 && pt_free_descriptors(fs, -errno)) {
+        fd = openat(fs->config.proc_self_fd, name.text, (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+    }
     if (fd < 0 && errno == EPERM && (flags & O_NOATIME) && !fs->config.preserve_noatime) {
         fd = openat(fs->config.proc_self_fd, name.text,
                     (flags & ~(O_NOFOLLOW | O_NOATIME)) | O_CLOEXEC);
@@ -206,23 +218,23 @@ bool pt_is_reserved(const struct pt_fs *fs, const char *name)
 
 int pt_statfs(struct pt_fs *fs, uint64_t nodeid, struct statvfs *ret)
 {
-    auto_inode inode = inode_table_get(fs->inodes, nodeid);
+    auto_inode inode = NULL;
+    int err = pt_get_inode(fs, nodeid, &inode);
 
-    if (!inode) {
-        return -EINVAL;
+    if (err < 0) {
+        return err;
     }
     return fstatvfs(inode->fd, ret) < 0 ? -errno : 0;
 }
 
 int pt_syncfs(struct pt_fs *fs, uint64_t nodeid)
 {
-    auto_inode inode = inode_table_get(fs->inodes, nodeid);
-    auto_fd
-    fd = -1;
-    int err = 0;
+    auto_inode inode = NULL;
+    auto_fd fd = -1;
+    int err = pt_get_inode(fs, nodeid, &inode);
 
-    if (!inode) {
-        return -EINVAL;
+    if (err < 0) {
+        return err;
     }
     err = pt_reopen(fs, inode, O_RDONLY | O_NONBLOCK, &fd);
     if (err < 0) {

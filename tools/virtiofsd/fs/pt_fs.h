@@ -20,6 +20,7 @@ struct pt_fs {
     struct handle_table *handles;
     struct inode *root;
     uint64_t root_dev;
+    bool parks_by_name;    /* no file handles: parked inodes are found again by name */
     atomic_bool posix_acl; /* as the guest's last INIT left it */
     struct host_handles host_handles;
     struct name_hints *hints;       /* only with config.overlay.unstable_ids, else NULL */
@@ -41,6 +42,15 @@ static inline void auto_handle_unref(struct handle *const *handle)
     handle_unref(*handle);
 }
 #define auto_handle __attribute__((cleanup(auto_handle_unref))) struct handle *
+
+/*
+ * The inode the guest calls `nodeid`, with a descriptor that stays open while the reference lasts:
+ * 0, -EINVAL for a number nobody gave it, -ESTALE when a parked one is not found again.
+ */
+int pt_get_inode(struct pt_fs *fs, uint64_t nodeid, struct inode **ret_inode);
+
+/* After EMFILE or ENFILE: makes room; false when there is none to be made. */
+bool pt_free_descriptors(struct pt_fs *fs, int err);
 
 /* "N" of /proc/self/fd/N: a thread's working directory is /proc/self/fd (pt_thread_init()). */
 struct fd_name {

@@ -66,12 +66,12 @@ static int open_inode(struct pt_fs *fs, struct inode *inode, int flags, bool kil
 
 int pt_open(struct pt_fs *fs, uint64_t nodeid, int flags, bool kill_priv, uint64_t *ret_fh)
 {
-    auto_inode inode = inode_table_get(fs->inodes, nodeid);
+    auto_inode inode = NULL;
     int fd = -1;
-    int err = 0;
+    int err = pt_get_inode(fs, nodeid, &inode);
 
-    if (!inode) {
-        return -EINVAL;
+    if (err < 0) {
+        return err;
     }
     if (S_ISDIR(inode->type)) {
         return -EISDIR;
@@ -89,8 +89,7 @@ static int create_new(struct pt_fs *fs, const struct pt_new *how, struct inode *
                       const char *name, int flags, struct pt_entry *ret, int *ret_fd,
                       struct inode **ret_inode)
 {
-    auto_fd
-    fd = -1;
+    auto_fd fd = -1;
     int err = pt_making(fs, how);
 
     if (err < 0) {
@@ -111,14 +110,14 @@ static int create_new(struct pt_fs *fs, const struct pt_new *how, struct inode *
 int pt_create(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
               int flags, bool kill_priv, struct pt_entry *ret, uint64_t *ret_fh)
 {
-    auto_inode dir = inode_table_get(fs->inodes, parent);
+    auto_inode dir = NULL;
     auto_inode inode = NULL;
     bool exclusive = flags & O_EXCL;
     int fd = -1;
-    int err = 0;
+    int err = pt_get_inode(fs, parent, &dir);
 
-    if (!dir) {
-        return -EINVAL;
+    if (err < 0) {
+        return err;
     }
     if (pt_is_reserved(fs, name)) {
         return -EPERM;
@@ -146,14 +145,13 @@ int pt_create(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const
 int pt_tmpfile(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, int flags,
                struct pt_entry *ret, uint64_t *ret_fh)
 {
-    auto_inode dir = inode_table_get(fs->inodes, parent);
+    auto_inode dir = NULL;
     struct inode *inode = NULL;
-    auto_fd
-    fd = -1;
-    int err = 0;
+    auto_fd fd = -1;
+    int err = pt_get_inode(fs, parent, &dir);
 
-    if (!dir) {
-        return -EINVAL;
+    if (err < 0) {
+        return err;
     }
     flags = sanitise_flags(fs, flags) & ~O_TRUNC;
     if ((flags & O_ACCMODE) == O_RDONLY) {

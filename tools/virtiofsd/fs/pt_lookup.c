@@ -46,8 +46,8 @@ static struct inode *find_copied_up(struct pt_fs *fs, const struct inode *dir, c
     if (!fs->hints) {
         return NULL;
     }
-    known = inode_table_get(fs->inodes, name_hints_get(fs->hints, dir->nodeid, name));
-    if (!known || pt_stat_inode(fs, known, &st) < 0) {
+    if (pt_get_inode(fs, name_hints_get(fs->hints, dir->nodeid, name), &known) < 0 ||
+        pt_stat_inode(fs, known, &st) < 0) {
         return NULL;
     }
     return inode_table_find(fs->inodes, id); /* pt_stat_inode() has noted its identity of today */
@@ -74,8 +74,7 @@ static int find_known(struct pt_fs *fs, struct inode *dir, const char *name, str
 static int inode_of_fd(struct pt_fs *fs, int path_fd, struct statx *st, struct inode **ret_inode,
                        bool *ret_known)
 {
-    auto_fd
-    fd = path_fd;
+    auto_fd fd = path_fd;
     struct inode_id id;
 
     if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, PT_STATX_MASK, st) < 0) {
@@ -94,13 +93,24 @@ static int inode_of_fd(struct pt_fs *fs, int path_fd, struct statx *st, struct i
     return *ret_inode ? 0 : -ENOMEM;
 }
 
+/* One O_PATH descriptor more; -errno. */
+static int pt_open_path(struct pt_fs *fs, int dirfd, const char *name)
+{
+    int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0 && pt_free_descriptors(fs, -errno)) {
+        fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
 /* By opening. */
 static int find_or_add(struct pt_fs *fs, struct inode *dir, const char *name, struct statx *st,
                        struct inode **ret_inode, bool *ret_known)
 {
-    int fd = openat(dir->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int fd = pt_open_path(fs, dir->fd, name);
 
-    return fd < 0 ? -errno : inode_of_fd(fs, fd, st, ret_inode, ret_known);
+    return fd < 0 ? fd : inode_of_fd(fs, fd, st, ret_inode, ret_known);
 }
 
 static void show(struct pt_fs *fs, struct inode *dir, struct inode *inode, struct pt_entry *ret)
@@ -110,10 +120,13 @@ static void show(struct pt_fs *fs, struct inode *dir, struct inode *inode, struc
 }
 
 static void note_name(struct pt_fs *fs, const struct inode *dir, const char *name,
-                      const struct inode *inode)
+                      struct inode *inode)
 {
     if (fs->hints) {
         name_hints_set(fs->hints, dir->nodeid, name, inode->nodeid);
+    }
+    if (fs->parks_by_name) {
+        inode_table_note_place(fs->inodes, inode, dir->nodeid, name);
     }
 }
 
@@ -301,11 +314,15 @@ static int lookup_settled(struct pt_fs *fs, struct inode *dir, const char *name,
 
 int pt_lookup(struct pt_fs *fs, uint64_t parent, const char *name, struct pt_entry *ret)
 {
-    auto_inode dir = inode_table_get(fs->inodes, parent);
+    auto_inode dir = NULL;
     bool is_self = strcmp(name, ".") == 0;
+    int err = pt_get_inode(fs, parent, &dir);
 
-    if (!dir) {
-        return is_self ? lookup_by_handle(fs, parent, ret) : -EINVAL;
+    if (err == -EINVAL && is_self) {
+        return lookup_by_handle(fs, parent, ret);
+    }
+    if (err < 0) {
+        return err;
     }
     if (is_self) {
         return lookup_self(fs, dir, ret);

@@ -50,11 +50,11 @@ static int step_symlink(int dirfd, const char *name, const struct make *make)
 static int make_entry(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, const char *name,
                       const struct make *make, struct pt_entry *ret)
 {
-    auto_inode dir = inode_table_get(fs->inodes, parent);
-    int err = 0;
+    auto_inode dir = NULL;
+    int err = pt_get_inode(fs, parent, &dir);
 
-    if (!dir) {
-        return -EINVAL;
+    if (err < 0) {
+        return err;
     }
     if (pt_is_reserved(fs, name)) {
         return -EPERM;
@@ -102,13 +102,16 @@ int pt_symlink(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, cons
 int pt_link(struct pt_fs *fs, uint64_t nodeid, uint64_t parent, const char *name,
             struct pt_entry *ret)
 {
-    auto_inode inode = inode_table_get(fs->inodes, nodeid);
-    auto_inode dir = inode_table_get(fs->inodes, parent);
+    auto_inode inode = NULL;
+    auto_inode dir = NULL;
     struct fd_name from;
-    int err = 0;
+    int err = pt_get_inode(fs, nodeid, &inode);
 
-    if (!inode || !dir) {
-        return -EINVAL;
+    if (err == 0) {
+        err = pt_get_inode(fs, parent, &dir);
+    }
+    if (err < 0) {
+        return err;
     }
     if (pt_is_reserved(fs, name)) {
         return -EPERM;
@@ -136,10 +139,11 @@ int pt_link(struct pt_fs *fs, uint64_t nodeid, uint64_t parent, const char *name
 
 static int remove_name(struct pt_fs *fs, uint64_t parent, const char *name, int flags)
 {
-    auto_inode dir = inode_table_get(fs->inodes, parent);
+    auto_inode dir = NULL;
+    int err = pt_get_inode(fs, parent, &dir);
 
-    if (!dir) {
-        return -EINVAL;
+    if (err < 0) {
+        return err;
     }
     if (pt_is_reserved(fs, name)) {
         return -ENOENT;
@@ -193,12 +197,15 @@ static int rename_whiteout(struct pt_fs *fs, struct inode *dir, const char *name
 int pt_rename(struct pt_fs *fs, const struct pt_caller *caller, uint64_t parent, const char *name,
               uint64_t newparent, const char *newname, unsigned flags)
 {
-    auto_inode dir = inode_table_get(fs->inodes, parent);
-    auto_inode newdir = inode_table_get(fs->inodes, newparent);
-    int err = 0;
+    auto_inode dir = NULL;
+    auto_inode newdir = NULL;
+    int err = flags_make_sense(flags) ? pt_get_inode(fs, parent, &dir) : -EINVAL;
 
-    if (!dir || !newdir || !flags_make_sense(flags)) {
-        return -EINVAL;
+    if (err == 0) {
+        err = pt_get_inode(fs, newparent, &newdir);
+    }
+    if (err < 0) {
+        return err;
     }
     if (pt_is_reserved(fs, name) || pt_is_reserved(fs, newname)) {
         return pt_is_reserved(fs, name) ? -ENOENT : -EPERM;

@@ -25,8 +25,7 @@ static struct inode *get_inode(struct pt_fs *fs, uint64_t nodeid, int *ret_err)
         *ret_err = -EOPNOTSUPP;
         return NULL;
     }
-    inode = inode_table_get(fs->inodes, nodeid);
-    *ret_err = inode ? 0 : -EINVAL;
+    *ret_err = pt_get_inode(fs, nodeid, &inode);
     return inode;
 }
 

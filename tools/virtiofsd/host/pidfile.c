@@ -18,8 +18,7 @@
 
 int pidfile_check_free(const char *path, char **ret_error)
 {
-    auto_fd
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     char pid[16] = "";
 
     if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0) {
@@ -55,8 +54,7 @@ static int write_pid(int fd)
 int pidfile_create(const char *path, int *ret_fd, char **ret_error)
 {
     g_autofree char *temp = g_strdup_printf("%s.%d", path, (int)getpid());
-    auto_fd
-    fd = -1;
+    auto_fd fd = -1;
     int res = 0;
 
     (void)unlink(temp); /* left by a dead namesake; open says if it cannot go */

@@ -21,8 +21,7 @@
 
 static int make_file(int dirfd, const char *name)
 {
-    auto_fd
-    fd = openat(dirfd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    auto_fd fd = openat(dirfd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 
     return fd < 0 ? -errno : 0;
 }
@@ -52,8 +51,7 @@ static int try_d_type(int dirfd)
 
 static int set_user_xattr(int dirfd, const char *name)
 {
-    auto_fd
-    fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+    auto_fd fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0) {
         return -errno;
@@ -108,8 +106,7 @@ static int try_hard_link(int dirfd)
 
 static int try_tmpfile(int dirfd)
 {
-    auto_fd
-    fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    auto_fd fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 
     return fd < 0 ? -errno : 0;
 }
@@ -121,8 +118,7 @@ static int try_file_handles(int dirfd)
         unsigned char bytes[MAX_HANDLE_SZ];
     } handle = {.head = {.handle_bytes = MAX_HANDLE_SZ}};
     int mount_id = 0;
-    auto_fd
-    fd = -1;
+    auto_fd fd = -1;
 
     if (name_to_handle_at(dirfd, "", &handle.head, &mount_id, AT_EMPTY_PATH) < 0) {
         return -errno;
@@ -231,12 +227,10 @@ static void judge(struct share_probe *ret)
 
 void probe_share(const char *dir, struct share_probe *ret)
 {
-    auto_fd
-    parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    auto_fd parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     g_autofree char *path = g_build_filename(dir, PROBE_DIR, NULL);
     int err = parent < 0 ? -errno : 0;
-    auto_fd
-    dirfd = -1;
+    auto_fd dirfd = -1;
 
     *ret = (struct share_probe){0};
     if (err == 0) {

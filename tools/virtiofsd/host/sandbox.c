@@ -105,8 +105,7 @@ static int open_mountinfo(const struct rooms *rooms, struct sandbox_result *ret,
 /* Asked here, where /proc is still the kernel's; a missing map means that it cannot be told. */
 static bool maps_all(int proc_self, const char *name)
 {
-    auto_fd
-    fd = openat(proc_self, name, O_RDONLY | O_CLOEXEC);
+    auto_fd fd = openat(proc_self, name, O_RDONLY | O_CLOEXEC);
     char text[64] = "";
     unsigned inside = 1;
     unsigned outside = 0;
@@ -194,8 +193,7 @@ static int phase_proc(struct rooms *rooms, struct sandbox_result *ret, char **re
 /* Should: "/" is the share. Must not: leave anything of the old root mounted. */
 static int phase_pivot(const struct rooms *rooms, char **ret_error)
 {
-    auto_fd
-    old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    auto_fd old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (old_root < 0 || fchdir(rooms->share) < 0) {
         return fail(ret_error, "cannot enter the shared directory", NULL);
@@ -341,10 +339,8 @@ static int make_outer_namespaces(const struct sandbox_config *config, struct san
 
 static int split(const struct sandbox_config *config, struct sandbox_result *ret, char **ret_error)
 {
-    auto_fd
-    report_in = -1;
-    auto_fd
-    report_out = -1;
+    auto_fd report_in = -1;
+    auto_fd report_out = -1;
     int pipe_fds[2];
     pid_t worker = -1;
 

@@ -182,10 +182,8 @@ static int exit_status(const struct watch *watch)
 int supervise(pid_t worker, int report_fd, int keep_fd, int *ret_status, char **ret_error)
 {
     struct watch watch = {.worker = worker, .signal_fd = -1};
-    auto_fd
-    report = report_fd;
-    auto_fd
-    signals = -1;
+    auto_fd report = report_fd;
+    auto_fd signals = -1;
     sigset_t all;
     int res = 0;
 

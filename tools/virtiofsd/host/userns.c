@@ -56,8 +56,7 @@ static bool is_own_id_only(const struct map *map)
 
 static int write_file(const char *path, const char *text)
 {
-    auto_fd
-    fd = open(path, O_WRONLY | O_CLOEXEC);
+    auto_fd fd = open(path, O_WRONLY | O_CLOEXEC);
     size_t len = strlen(text);
 
     if (fd < 0) {

@@ -79,8 +79,7 @@ static int bind_and_listen(int fd, const char *path, mode_t mask, char **ret_err
 
 int vu_listen_path(const char *path, const char *group, int *ret_fd, char **ret_error)
 {
-    auto_fd
-    fd = -1;
+    auto_fd fd = -1;
     gid_t gid = (gid_t)-1;
     int err = 0;
 
