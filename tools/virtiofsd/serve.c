@@ -108,10 +108,13 @@ static struct fuse_config fuse_config_of(const struct options *options)
     };
 }
 
-/* Half of what there is; the rest is for open files, queues and the daemon's own. */
+/*
+ * What is left is for open files, queues and the daemon's own. A guest that opens more than that
+ * has inodes parked for it.
+ */
 static size_t path_fds(uint64_t nofile)
 {
-    return MAX(nofile / 2, 64);
+    return nofile - MIN(nofile / 2, 4096);
 }
 
 static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
