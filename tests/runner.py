@@ -234,7 +234,13 @@ def report(tally, program):
 
 def gcc(tally):
     if build(tally, BUILD, "gcc"):
-        meson_test(tally, BUILD, "gcc", ["unit", "proto", "security", "contrib", "count", "qtest"])
+        meson_test(tally, BUILD, "gcc", ["unit", "proto", "security", "contrib", "count", "overlay", "qtest"])
+
+
+def crash(tally):
+    folder = BUILD.with_name(f"{BUILD.name}-fault")
+    if build(tally, folder, "crash", fault_injection="true"):
+        meson_test(tally, folder, "crash", ["crash"])
 
 
 def asan(tally):
@@ -288,7 +294,8 @@ def guest_asan(tally):
 
 
 STAGES = [
-    ("format", formatting), ("licence", licence), ("doors", doors), ("gcc", gcc), ("asan", asan),
+    ("format", formatting), ("licence", licence), ("doors", doors), ("gcc", gcc), ("crash", crash),
+    ("asan", asan),
     ("tsan", tsan), ("clang", clang), ("fuzz", fuzz), ("guest", guest),
     ("guest-asan", guest_asan),
 ]
