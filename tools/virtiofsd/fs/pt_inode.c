@@ -31,9 +31,14 @@ static int open_by_place(struct pt_fs *fs, struct inode *inode, int depth, int *
 {
     g_autofree struct inode_place *place = inode_table_get_place(fs->inodes, inode);
     auto_inode dir = NULL;
+    int err = 0;
 
-    if (!place || depth >= DEEPEST || get_at_depth(fs, place->dir, depth + 1, &dir) < 0) {
+    if (!place || depth >= DEEPEST) {
         return -ESTALE;
+    }
+    err = get_at_depth(fs, place->dir, depth + 1, &dir);
+    if (err < 0) {
+        return err;
     }
     *ret_fd = openat(dir->fd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     return *ret_fd < 0 ? -errno : 0;
@@ -58,6 +63,7 @@ static int revive(struct pt_fs *fs, struct inode *inode, int depth)
     auto_fd fd = -1;
     int err = 0;
 
+    /* once more when there was no descriptor for it and room could be made */
     for (int attempt = 0; attempt < 2; attempt++) {
         err = inode->generation != 0
                   ? host_handle_reopen(&fs->host_handles, (uint32_t)inode->id.ino,
@@ -68,7 +74,7 @@ static int revive(struct pt_fs *fs, struct inode *inode, int depth)
         }
     }
     if (err == -EMFILE || err == -ENFILE || err == -ENOMEM) {
-        return err;
+        return err; /* it may be there; ask again when there is room */
     }
     if (err < 0 || !is_still(inode, fd)) {
         return -ESTALE;
