@@ -26,6 +26,7 @@
 #include "host/pidfile.h"
 #include "host/probe.h"
 #include "host/sandbox.h"
+#include "local/mount.h"
 #include "options.h"
 #include "serve.h"
 #include "transport/vu_listen.h"
@@ -35,6 +36,7 @@ struct daemon {
     struct options options;
     struct xattrmap *xattrmap;
     struct userns_range *uid_map, *gid_map;
+    size_t n_uid_map, n_gid_map;
     struct siphash_key handle_key;
     struct pt_overlay overlay;
     struct idmap *uids, *gids;
@@ -44,6 +46,7 @@ struct daemon {
     int listen_fd;
     int stop_fd; /* a signalfd: SIGTERM, SIGINT, SIGHUP */
     bool made_socket;
+    struct local_mount *mount; /* with --mount, instead of a socket */
 };
 
 /* Each step of the start says what is wrong through *ret_error. */
@@ -198,6 +201,9 @@ static int check_modcaps(struct daemon *daemon, char **ret_error)
 
 static int check_socket(struct daemon *daemon, char **ret_error)
 {
+    if (daemon->options.mount_dir) {
+        return 0;
+    }
     if (daemon->options.socket_path) {
         daemon->pid_path = g_strconcat(daemon->options.socket_path, ".pid", NULL);
         return pidfile_check_free(daemon->pid_path, ret_error);
@@ -221,6 +227,29 @@ static struct userns_range *ranges_of(const struct id_map *map, size_t n)
     return ranges;
 }
 
+/*
+ * Who lacks CAP_SYS_ADMIN gets a user namespace in which a guest's root is its user. The host's
+ * own kernel, though, speaks of users as they are outside: with --mount they stay who they are.
+ */
+static void make_user_maps(struct daemon *daemon)
+{
+    const struct options *options = &daemon->options;
+    bool is_unasked = options->n_uid_map + options->n_gid_map == 0;
+
+    daemon->uid_map = ranges_of(options->uid_map, options->n_uid_map);
+    daemon->gid_map = ranges_of(options->gid_map, options->n_gid_map);
+    daemon->n_uid_map = options->n_uid_map;
+    daemon->n_gid_map = options->n_gid_map;
+    if (options->mount_dir && is_unasked && options->sandbox == SANDBOX_NAMESPACE &&
+        !caps_have(CAP_SYS_ADMIN)) {
+        daemon->uid_map[0] =
+            (struct userns_range){.inside = geteuid(), .outside = geteuid(), .count = 1};
+        daemon->gid_map[0] =
+            (struct userns_range){.inside = getegid(), .outside = getegid(), .count = 1};
+        daemon->n_uid_map = daemon->n_gid_map = 1;
+    }
+}
+
 static struct sandbox_config sandbox_config_of(struct daemon *daemon)
 {
     static const enum confinement modes[] = {
@@ -231,16 +260,15 @@ static struct sandbox_config sandbox_config_of(struct daemon *daemon)
     const struct options *options = &daemon->options;
 
     if (!daemon->uid_map) {
-        daemon->uid_map = ranges_of(options->uid_map, options->n_uid_map);
-        daemon->gid_map = ranges_of(options->gid_map, options->n_gid_map);
+        make_user_maps(daemon);
     }
     return (struct sandbox_config){
         .confinement = modes[options->sandbox],
         .shared_dir = options->shared_dir,
         .uid_map = daemon->uid_map,
         .gid_map = daemon->gid_map,
-        .n_uid_map = options->n_uid_map,
-        .n_gid_map = options->n_gid_map,
+        .n_uid_map = daemon->n_uid_map,
+        .n_gid_map = daemon->n_gid_map,
         .supervisor_fd = daemon->pid_fd,
     };
 }
@@ -298,11 +326,28 @@ static int catch_signals(struct daemon *daemon, char **ret_error)
     return 0;
 }
 
+static int open_mount(struct daemon *daemon, char **ret_error)
+{
+    const struct options *options = &daemon->options;
+    struct local_mount_config config = {
+        .dir = options->mount_dir,
+        .source = options->shared_dir,
+        .options = options->mount_options,
+        .readonly = options->readonly,
+        .for_everybody = geteuid() == 0,
+    };
+
+    return local_mount_new(&config, &daemon->mount, ret_error);
+}
+
 static int open_socket(struct daemon *daemon, char **ret_error)
 {
     const struct options *options = &daemon->options;
     int err = 0;
 
+    if (options->mount_dir) {
+        return open_mount(daemon, ret_error);
+    }
     if (!options->socket_path) {
         daemon->listen_fd = options->fd;
         return 0;
@@ -321,12 +366,30 @@ static start_step *const start_steps[] = {
 /* Callers wait for this line and count it (callers.md: Kata reads stderr until it comes). */
 static void announce(const struct daemon *daemon)
 {
-    if (daemon->options.socket_path) {
+    if (daemon->mount) {
+        log_announce("Serving '%s' at '%s'", daemon->options.shared_dir, daemon->options.mount_dir);
+    } else if (daemon->options.socket_path) {
         log_announce("Waiting for vhost-user socket connection on %s...",
                      daemon->options.socket_path);
     } else {
         log_announce("Waiting for vhost-user socket connection...");
     }
+}
+
+/* -ECANCELED: told to stop. Another error is logged. */
+static int accept_front_end(struct daemon *daemon, int *ret_fd)
+{
+    int err = vu_accept(daemon->listen_fd, daemon->stop_fd, ret_fd);
+
+    if (err < 0) {
+        if (err != -ECANCELED) {
+            log_error("no front end can connect: %s", strerror(-err));
+        }
+        return err;
+    }
+    (void)close(daemon->listen_fd); /* one front end in a life: who comes next is refused */
+    daemon->listen_fd = -1;
+    return 0;
 }
 
 static int wait_and_serve(struct daemon *daemon)
@@ -342,19 +405,15 @@ static int wait_and_serve(struct daemon *daemon)
         .processors = g_get_num_processors(),
         .handle_key = daemon->handle_key,
         .stop_fd = daemon->stop_fd,
+        .conn_fd = -1,
+        .mount = daemon->mount,
     };
     g_autofree char *error = NULL;
-    int err = vu_accept(daemon->listen_fd, daemon->stop_fd, &serving.conn_fd);
+    int err = daemon->mount ? 0 : accept_front_end(daemon, &serving.conn_fd);
 
-    if (err == -ECANCELED) {
-        return EXIT_SUCCESS;
-    }
     if (err < 0) {
-        log_error("no front end can connect: %s", strerror(-err));
-        return EXIT_FAILURE;
+        return err == -ECANCELED ? EXIT_SUCCESS : EXIT_FAILURE;
     }
-    (void)close(daemon->listen_fd); /* one front end in a life: who comes next is refused */
-    daemon->listen_fd = -1;
     err = sandbox_enter(&config, &serving.sandbox, &error);
     if (err < 0) {
         log_error("%s", error);
@@ -379,6 +438,7 @@ static void clean_up(struct daemon *daemon)
     if (daemon->pid_fd >= 0) {
         pidfile_remove(daemon->pid_path, daemon->pid_fd);
     }
+    local_mount_free(daemon->mount);
     xattrmap_free(daemon->xattrmap);
     idmap_free(daemon->uids);
     idmap_free(daemon->gids);

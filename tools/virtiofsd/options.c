@@ -60,6 +60,7 @@ void options_done(struct options *options)
     g_free(options->socket_group);
     g_free(options->tag);
     g_free(options->mount_dir);
+    g_free(options->mount_options);
     g_free(options->xattrmap);
     g_free(options->modcaps);
     g_free(options->metrics);
@@ -342,9 +343,17 @@ static void read_environment(struct line *line)
     }
 }
 
-/* What must be there for serving a guest, and how it connects. */
+/* What must be there for serving the host itself, or a guest, and how that one connects. */
 static int check_socket(const struct options *o, char **ret_error)
 {
+    if (o->mount_dir && (o->fd != OPTIONS_FD_NONE || o->socket_path)) {
+        return value_error(ret_error, "--mount and a socket exclude each other; start a daemon "
+                                      "for each");
+    }
+    if (o->mount_options && !o->mount_dir) {
+        return value_error(ret_error, "--mount-options belongs to --mount; add that or leave the "
+                                      "options out");
+    }
     if (o->fd != OPTIONS_FD_NONE && o->socket_path) {
         return value_error(ret_error, "--fd and --socket-path exclude each other; give only one");
     }

@@ -82,7 +82,8 @@ struct options {
     char *socket_group;
     char *tag;
     char *mount_dir;
-    int fd; /* a listening socket, or OPTIONS_FD_NONE */
+    char *mount_options; /* with mount_dir: for mount(8), separated by commas */
+    int fd;              /* a listening socket, or OPTIONS_FD_NONE */
 
     /* What the guest sees. */
     enum cache_mode cache;

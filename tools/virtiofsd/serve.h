@@ -19,7 +19,8 @@ struct serve_config {
     uint64_t nofile; /* RLIMIT_NOFILE in force */
     unsigned processors; /* of the host; asked before the sandbox hides /sys and /proc */
     struct sandbox_result sandbox;
-    int conn_fd; /* the connected front end; taken over */
+    int conn_fd; /* the connected front end; taken over; -1 with a mount */
+    struct local_mount *mount; /* of --mount, still the caller's; NULL with a front end */
     int stop_fd; /* readable: end */
 };
 
