@@ -143,6 +143,7 @@ void inode_unref(struct inode *inode)
                 atomic_fetch_sub_explicit(inode->n_fds, 1, memory_order_relaxed);
             }
         }
+        inode_locks_free(inode->locks);
         g_free(inode->place);
         g_free(inode);
     }

@@ -50,6 +50,7 @@ struct inode {
     atomic_int fd;
     atomic_size_t *n_fds;      /* the table's count of them */
     bool used;                 /* since the parking hand passed last; under the stripe's lock */
+    struct inode_locks *locks; /* pt_lock.c, under its lock */
     struct inode_place *place; /* where it was seen last, or NULL; under the stripe's lock */
 
     /* Files: no security.capability is stored under a mapped name, as far as we know. */
@@ -67,6 +68,9 @@ struct inode_place {
     uint64_t dir;
     char name[];
 };
+
+struct inode_locks;
+void inode_locks_free(struct inode_locks *locks); /* NULL is fine */
 
 struct inode_table;
 

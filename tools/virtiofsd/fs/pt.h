@@ -192,6 +192,20 @@ struct pt_ioctl_data {
 /* Returns the bytes in data->out; -ENOTTY for all but the few that are known to be harmless. */
 int pt_ioctl(struct pt_fs *fs, uint64_t fh, unsigned cmd, const struct pt_ioctl_data *data);
 
+/* --- locks (pt_lock.c); none of these waits: -EAGAIN --- */
+
+struct pt_lock {
+    uint32_t type;       /* F_RDLCK, F_WRLCK, F_UNLCK */
+    uint64_t start, end; /* bytes, the last one included; INT64_MAX: to the end */
+    uint32_t pid;
+};
+/* The lock that stands in the way, or F_UNLCK. */
+int pt_getlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, struct pt_lock *lock);
+int pt_setlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, const struct pt_lock *lock);
+int pt_flock(struct pt_fs *fs, uint64_t fh, uint32_t type);
+/* A process of the guest has closed the file: its POSIX locks are gone. */
+void pt_drop_owner(struct pt_fs *fs, uint64_t nodeid, uint64_t owner);
+
 /* --- directories (pt_dir.c) --- */
 
 struct pt_dirent {

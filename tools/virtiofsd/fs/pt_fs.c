@@ -89,6 +89,7 @@ int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs)
         g_free(fs);
         return err;
     }
+    pthread_mutex_init(&fs->lock_lock, NULL);
     creds_probe(&fs->creds, config->partial_ids);
     fs->root_dev = inode_id_of(&st).dev;
     fs->inodes = inode_table_new(fs->root_dev);
@@ -112,6 +113,7 @@ void pt_fs_free(struct pt_fs *fs)
         return;
     }
     handle_table_free(fs->handles);
+    pthread_mutex_destroy(&fs->lock_lock);
     overlay_renames_done(&fs->renames); /* before the root's descriptor goes */
     inode_table_free(fs->inodes);
     name_hints_free(fs->hints);

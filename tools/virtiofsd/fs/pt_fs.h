@@ -20,8 +20,9 @@ struct pt_fs {
     struct handle_table *handles;
     struct inode *root;
     uint64_t root_dev;
-    bool parks_by_name;    /* no file handles: parked inodes are found again by name */
-    atomic_bool posix_acl; /* as the guest's last INIT left it */
+    pthread_mutex_t lock_lock; /* all inodes' lock owners: pt_lock.c */
+    bool parks_by_name;        /* no file handles: parked inodes are found again by name */
+    atomic_bool posix_acl;     /* as the guest's last INIT left it */
     struct host_handles host_handles;
     struct name_hints *hints;       /* only with config.overlay.unstable_ids, else NULL */
     struct overlay_renames renames; /* overlay shares only */

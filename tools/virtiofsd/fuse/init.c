@@ -32,6 +32,8 @@ static const struct init_flag {
     size_t field; /* a bool in struct fuse_config */
 } init_flags[] = {
     {FUSE_ASYNC_READ, ALWAYS},
+    {FUSE_POSIX_LOCKS, config_field(posix_lock)},
+    {FUSE_FLOCK_LOCKS, config_field(flock)},
     {FUSE_ATOMIC_O_TRUNC, ALWAYS},
     {FUSE_EXPORT_SUPPORT, config_field(export_handles)},
     {FUSE_BIG_WRITES, ALWAYS},
@@ -164,5 +166,6 @@ int op_destroy(struct fuse_session *session, struct request *req)
 void fuse_session_reset(struct fuse_session *session)
 {
     atomic_store(&session->ready, false);
+    fuse_cancel_locks(session);
     pt_reset(session->fs);
 }

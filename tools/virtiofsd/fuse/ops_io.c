@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "fuse/lock_waiter.h"
 #include "fuse/ops.h"
 #include "fuse/wire.h"
 #include "request/worker.h"
@@ -112,7 +113,12 @@ int op_tmpfile(struct fuse_session *session, struct request *req)
 /* RELEASE is always well: there is nothing a guest could do about an error. */
 int op_release(struct fuse_session *session, struct request *req)
 {
-    return pt_release(session->fs, wire_args(req, struct fuse_release_in)->fh) ? 0 : -EBADF;
+    bool known = pt_release(session->fs, wire_args(req, struct fuse_release_in)->fh);
+
+    if (session->lock_waiter) {
+        lock_waiter_poke(session->lock_waiter); /* its flock is gone */
+    }
+    return known ? 0 : -EBADF;
 }
 
 int op_opendir(struct fuse_session *session, struct request *req)
@@ -252,7 +258,13 @@ int op_write(struct fuse_session *session, struct request *req)
 
 int op_flush(struct fuse_session *session, struct request *req)
 {
-    return pt_flush(session->fs, wire_args(req, struct fuse_flush_in)->fh);
+    const struct fuse_flush_in *in = wire_args(req, struct fuse_flush_in);
+
+    if (fuse_has(session, FUSE_POSIX_LOCKS)) {
+        pt_drop_owner(session->fs, req->hdr.nodeid, in->lock_owner);
+        lock_waiter_poke(session->lock_waiter);
+    }
+    return pt_flush(session->fs, in->fh);
 }
 
 int op_fsync(struct fuse_session *session, struct request *req)

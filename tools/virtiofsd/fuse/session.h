@@ -17,6 +17,8 @@ struct pt_fs;
 struct request;
 struct worker_pool;
 
+struct lock_waiter;
+
 struct fuse_config {
     double entry_timeout, attr_timeout, negative_timeout; /* seconds */
     bool direct_io;  /* cache=never: every open bypasses the guest's page cache */
@@ -24,6 +26,7 @@ struct fuse_config {
     bool keep_cache; /* cache=always: data stays cached over open */
     bool readdirplus;
     bool writeback;
+    bool flock, posix_lock; /* locks are the host's, not the guest's own */
     bool readonly;
     bool posix_acl;
     bool posix_acl_required; /* a guest that does not offer them is refused */
@@ -37,7 +40,8 @@ struct fuse_config {
 struct fuse_session {
     struct fuse_config config; /* never changes */
     struct pt_fs *fs;
-    struct worker_pool *workers; /* NULL: everything is served on the queue thread */
+    struct lock_waiter *lock_waiter; /* NULL: no lock is ever waited for */
+    struct worker_pool *workers;     /* NULL: everything is served on the queue thread */
 
     /* Negotiated by INIT; read without a lock, written by the last INIT. */
     atomic_bool ready;
@@ -47,6 +51,11 @@ struct fuse_session {
 
 /* Serves one chain; the struct request lives in chain->user (REQUEST_SIZE bytes). */
 void fuse_serve(struct fuse_session *session, struct chain *chain);
+
+/* Blocking locks: before the first request, when rings stop, and after the last request. */
+void fuse_start_locks(struct fuse_session *session, int (*thread_init)(void *opaque));
+void fuse_cancel_locks(struct fuse_session *session);
+void fuse_stop_locks(struct fuse_session *session);
 
 /* The guest or front end is gone: nothing it was told is valid any longer. */
 void fuse_session_reset(struct fuse_session *session);
