@@ -61,7 +61,7 @@ static void set_up(struct bed *bed, bool event_idx, uint16_t start)
     bed->avail->idx = start;
     bed->used->idx = start;
     bed->elem = g_new0(struct vq_elem, 1);
-    vq_reset(&bed->vq, start);
+    vq_reset_at(&bed->vq, start);
     g_assert_cmpint(vq_map(&bed->vq, bed->mem, NUM, &ring_addr, &why), ==, 0);
     bed->vq.event_idx = event_idx;
     bed->vq.indirect = true;
@@ -130,7 +130,7 @@ static void a_chain_becomes_iovecs(void)
     memcpy(chain->in[2].iov_base, "answer", 6);
     g_assert_cmpmem(bed.base + HALF, 6, "answer", 6);
 
-    vq_push(&bed.vq, bed.elem->head, 26);
+    vq_push(&bed.vq, bed.elem, 26);
     g_assert_cmpuint(bed.used->idx, ==, 1);
     g_assert_cmpuint(bed.used->ring[0].id, ==, 3);
     g_assert_cmpuint(bed.used->ring[0].len, ==, 26);
@@ -289,7 +289,7 @@ static void rings_in_bad_places_are_refused(void)
         struct virtqueue vq;
         const char *why = NULL;
 
-        vq_reset(&vq, 0);
+        vq_reset(&vq);
         g_assert_cmpint(vq_map(&vq, bed.mem, rows[i].num, &rows[i].addr, &why), ==, -EINVAL);
         g_assert_nonnull(strstr(why, rows[i].why));
     }
@@ -309,10 +309,10 @@ static void without_event_idx_flags_rule(void)
     publish(&bed, 0);
     g_assert_true(vq_enable_kicks(&bed.vq));
 
-    vq_push(&bed.vq, 0, 0);
+    vq_push(&bed.vq, bed.elem, 0);
     g_assert_true(vq_needs_signal(&bed.vq));
     bed.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
-    vq_push(&bed.vq, 0, 0);
+    vq_push(&bed.vq, bed.elem, 0);
     g_assert_false(vq_needs_signal(&bed.vq));
     tear_down(&bed);
 }
@@ -334,7 +334,7 @@ static void event_idx_works_across_the_wrap_of_the_index(void)
         g_assert_cmpint(vq_pop(&bed.vq, bed.elem), ==, 0);
         /* the driver wants to hear of this completion, or only of a later one */
         *used_event(&bed) = wants ? at : (uint16_t)(at + 5);
-        vq_push(&bed.vq, 0, i);
+        vq_push(&bed.vq, bed.elem, i);
         g_assert_cmpuint(bed.used->idx, ==, (uint16_t)(at + 1));
         /* the first is signalled in any case: what the driver knows is unknown */
         g_assert_cmpint(vq_needs_signal(&bed.vq), ==, wants || i == 0);
@@ -348,14 +348,14 @@ static void a_batch_is_signalled_once(void)
     struct bed bed;
 
     set_up(&bed, true, 0);
-    vq_push(&bed.vq, 0, 0);
+    vq_push(&bed.vq, bed.elem, 0);
     g_assert_true(vq_needs_signal(&bed.vq));
     *used_event(&bed) = 2; /* when the used index has passed 2 */
     for (unsigned i = 0; i < 5; i++) {
-        vq_push(&bed.vq, 0, 0);
+        vq_push(&bed.vq, bed.elem, 0);
     }
     g_assert_true(vq_needs_signal(&bed.vq));
-    vq_push(&bed.vq, 0, 0);
+    vq_push(&bed.vq, bed.elem, 0);
     g_assert_false(vq_needs_signal(&bed.vq));
     tear_down(&bed);
 }
@@ -371,7 +371,7 @@ static void indices_survive_a_new_memory_table(void)
     g_assert_cmpint(vq_pop(&bed.vq, bed.elem), ==, 1);
     bed.used->idx = 55; /* the guest scribbles: our own count is the one that counts */
     g_assert_cmpint(vq_map(&bed.vq, bed.mem, NUM, &ring_addr, &why), ==, 0);
-    vq_push(&bed.vq, 0, 0);
+    vq_push(&bed.vq, bed.elem, 0);
     g_assert_cmpuint(bed.used->idx, ==, 101);
     g_assert_cmpuint(bed.vq.next_avail, ==, 101);
     tear_down(&bed);

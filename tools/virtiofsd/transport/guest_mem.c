@@ -243,3 +243,19 @@ void *guest_mem_at_uva(const struct guest_mem *mem, uint64_t uva, uint64_t len)
     }
     return NULL;
 }
+
+uint64_t guest_mem_gpa_of(const struct guest_mem *mem, const void *host)
+{
+    uintptr_t at = (uintptr_t)host;
+
+    /* only used while a migration logs: a walk will do */
+    for (unsigned i = 0; i < mem->count; i++) {
+        const struct region *region = &mem->regions[i];
+        uintptr_t start = (uintptr_t)region->host;
+
+        if (at >= start && at - start < region->range.size) {
+            return region->range.gpa + (at - start);
+        }
+    }
+    return UINT64_MAX;
+}

@@ -65,4 +65,7 @@ int guest_mem_read(const struct guest_mem *mem, uint64_t gpa, void *buf, size_t 
  */
 void *guest_mem_at_uva(const struct guest_mem *mem, uint64_t uva, uint64_t len);
 
+/* The other way round: the guest-physical address of a byte of a region, or UINT64_MAX. */
+uint64_t guest_mem_gpa_of(const struct guest_mem *mem, const void *host);
+
 #endif

@@ -37,8 +37,15 @@ static const char *check_frame(const struct vu_session *session, const struct vu
 
 static int send_reply(struct vu_session *session, struct vu_msg *msg)
 {
+    int rc = 0;
+
     msg->hdr.flags = VU_FLAG_VERSION | VU_FLAG_REPLY;
-    return vu_msg_send(&session->conn, msg);
+    rc = vu_msg_send(&session->conn, msg);
+    if (msg->has_reply_fd) {
+        (void)close(msg->reply_fd); /* the front end has its own now, or is gone */
+        msg->has_reply_fd = false;
+    }
+    return rc;
 }
 
 static int send_ack(struct vu_session *session, struct vu_msg *msg, int result)
@@ -68,6 +75,9 @@ static int serve_message(struct vu_session *session, struct vu_msg *msg)
     }
     session->why = "it failed";
     rc = request->handle(session, msg);
+    if (session->has_hung) {
+        return -ECANCELED;
+    }
     if (rc < 0) {
         bool may_go_on = wants_ack && !request->has_reply;
 
@@ -121,6 +131,19 @@ static enum vu_end serve_connection(struct vu_session *session)
     }
 }
 
+static void free_session(struct vu_session *session)
+{
+    for (unsigned i = 0; i < VU_MAX_QUEUES; i++) {
+        vu_ring_free(session->rings[i]);
+    }
+    inflight_free(session->ground.inflight);
+    dirty_log_free(session->ground.log);
+    guest_mem_free(session->ground.mem);
+    auto_fd_close(&session->backend_fd);
+    auto_fd_close(&session->log_fd);
+    auto_fd_close(&session->conn.fd);
+}
+
 enum vu_end vu_serve(int conn_fd, int stop_fd, const struct vu_config *config,
                      const struct vu_device *device)
 {
@@ -128,17 +151,15 @@ enum vu_end vu_serve(int conn_fd, int stop_fd, const struct vu_config *config,
         .conn = {.fd = conn_fd, .stop_fd = stop_fd},
         .config = config,
         .device = device,
-        .mem = guest_mem_new(),
+        .ground = {.mem = guest_mem_new(), .stop_fd = stop_fd},
         .backend_fd = -1,
+        .log_fd = -1,
     };
     enum vu_end end = serve_connection(&session);
 
-    vu_session_stop_rings(&session);
-    for (unsigned i = 0; i < VU_MAX_QUEUES; i++) {
-        vu_ring_free(session.rings[i]);
+    if (vu_session_hold_rings(&session, true) < 0) {
+        return VU_END_HUNG;
     }
-    guest_mem_free(session.mem);
-    auto_fd_close(&session.backend_fd);
-    auto_fd_close(&conn_fd);
+    free_session(&session);
     return end;
 }

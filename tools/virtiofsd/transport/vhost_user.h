@@ -40,12 +40,15 @@ enum vu_end {
     VU_END_DISCONNECT, /* the front end closed the connection: the normal end */
     VU_END_STOP,       /* stop_fd became readable */
     VU_END_ERROR,      /* the front end broke the protocol; already logged */
+    VU_END_HUNG,       /* as VU_END_STOP, but the device did not give all chains back in time */
 };
 
 /*
  * Serves the connected socket conn_fd (owned by the callee from now on) until it ends. stop_fd is
  * polled along (an eventfd or signalfd that becomes readable ends the service); it is not read.
  * On return all queue threads have ended, every chain was given back and all memory is unmapped.
+ * Not so after VU_END_HUNG, which comes when the host hangs under a request: threads may still
+ * be in the device, so that nothing may be freed and the process must end at once.
  */
 enum vu_end vu_serve(int conn_fd, int stop_fd, const struct vu_config *config,
                      const struct vu_device *device);

@@ -64,3 +64,46 @@ const char *vq_chain_add(struct vq_elem *elem, const struct guest_mem *mem, unsi
     *total += len;
     return NULL;
 }
+
+const char *vq_table_open(const struct guest_mem *mem, unsigned *hint, uint64_t gpa, uint32_t len,
+                          struct vq_table *ret_table)
+{
+    uint64_t piece = 0;
+    uint64_t end = 0;
+    const void *host = NULL;
+
+    if (len == 0 || len % sizeof(struct vring_desc) != 0) {
+        return "an indirect table that is not made of whole descriptors";
+    }
+    /*
+     * "A driver MUST NOT create a descriptor chain longer than the Queue Size", but guests before
+     * Linux 5.13 put 256 pages into an indirect table of a ring with 128 entries.
+     */
+    if (len / sizeof(struct vring_desc) > VQ_MAX_DESCS) {
+        return "an indirect table of too many descriptors";
+    }
+    if (__builtin_add_overflow(gpa, (uint64_t)len, &end)) {
+        return "an indirect table that wraps around the address space";
+    }
+    host = guest_mem_at(mem, gpa, len, &piece, hint);
+    if (!host) {
+        return "an indirect table outside of the guest's memory";
+    }
+    *ret_table = (struct vq_table){
+        .base = piece == len ? host : NULL,
+        .gpa = gpa,
+        .count = len / sizeof(struct vring_desc),
+    };
+    return NULL;
+}
+
+const char *vq_table_read_far(const struct guest_mem *mem, unsigned *hint,
+                              const struct vq_table *table, unsigned i, struct vring_desc *ret_raw)
+{
+    /* in 64 bits and below gpa + length of the table, which was checked not to wrap */
+    if (guest_mem_read(mem, table->gpa + (uint64_t)i * sizeof(*ret_raw), ret_raw, sizeof(*ret_raw),
+                       hint) < 0) {
+        return "an indirect table outside of the guest's memory";
+    }
+    return NULL;
+}

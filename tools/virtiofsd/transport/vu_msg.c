@@ -157,6 +157,28 @@ int vu_msg_recv(const struct vu_conn *conn, struct vu_msg *msg)
     return rc;
 }
 
+/* Sends what the socket takes; the descriptor, if any, travels with the first byte. */
+static ssize_t send_some(const struct vu_conn *conn, const char *buf, size_t len,
+                         const struct vu_msg *msg, bool is_first)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (is_first && msg->has_reply_fd) {
+        control.align.cmsg_level = SOL_SOCKET;
+        control.align.cmsg_type = SCM_RIGHTS;
+        control.align.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.align), &msg->reply_fd, sizeof(int));
+        mh.msg_control = control.bytes;
+        mh.msg_controllen = sizeof(control.bytes);
+    }
+    return sendmsg(conn->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 int vu_msg_send(const struct vu_conn *conn, const struct vu_msg *msg)
 {
     size_t len = sizeof(msg->hdr) + msg->hdr.size;
@@ -166,7 +188,7 @@ int vu_msg_send(const struct vu_conn *conn, const struct vu_msg *msg)
     memcpy(buf, &msg->hdr, sizeof(msg->hdr));
     memcpy(buf + sizeof(msg->hdr), &msg->payload, msg->hdr.size);
     while (done < len) {
-        ssize_t n = send(conn->fd, buf + done, len - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = send_some(conn, buf + done, len - done, msg, done == 0);
         int rc = 0;
 
         if (n >= 0) {

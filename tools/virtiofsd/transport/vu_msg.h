@@ -9,6 +9,8 @@
 #ifndef TRANSPORT_VU_MSG_H
 #define TRANSPORT_VU_MSG_H
 
+#include <stdbool.h>
+
 #include "transport/vu_proto.h"
 
 struct vu_conn {
@@ -21,6 +23,8 @@ struct vu_msg {
     union vu_payload payload; /* hdr.size bytes of it came, the rest is 0 */
     int fds[VU_MAX_FDS];      /* -1 once taken */
     unsigned fd_cnt;
+    bool has_reply_fd; /* vu_msg_send() sends it along; it stays the caller's to close */
+    int reply_fd;
     const char *why; /* what is wrong, when vu_msg_recv() says -EPROTO */
 };
 

@@ -56,12 +56,22 @@ enum vu_request_id {
 #define VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS (1ULL << 15)
 #define VU_PROTOCOL_F_STATUS              (1ULL << 16)
 #define VU_PROTOCOL_F_DEVICE_STATE        (1ULL << 19)
+/* GET_VRING_BASE may leave chains out that are written down in the inflight region. */
+#define VU_PROTOCOL_F_GET_VRING_BASE_INFLIGHT (1ULL << 20)
 
 /* Device feature bits, as masks; the ones vhost-user itself looks at. */
+#define VU_F_LOG_ALL           (1ULL << 26)
 #define VU_F_INDIRECT_DESC     (1ULL << 28)
 #define VU_F_EVENT_IDX         (1ULL << 29)
 #define VU_F_PROTOCOL_FEATURES (1ULL << 30)
 #define VU_F_VERSION_1         (1ULL << 32)
+#define VU_F_RING_PACKED       (1ULL << 34)
+
+/* Of the device status (virtio 1.x, 2.1), the bit that is ours to set. */
+#define VU_STATUS_NEEDS_RESET 0x40u
+
+/* Flags of SET_VRING_ADDR. */
+#define VU_VRING_F_LOG 0x1u
 
 #define VU_FLAG_VERSION_MASK 0x3u
 #define VU_FLAG_VERSION      0x1u
@@ -113,6 +123,22 @@ struct vu_mem_reg {
     struct vu_mem_region region;
 };
 
+struct vu_log {
+    uint64_t size;
+    uint64_t offset;
+};
+
+/* 24 bytes where the compiler of the front end rounds up, 20 where it does not. */
+struct vu_inflight {
+    uint64_t size;
+    uint64_t offset;
+    uint16_t queues;
+    uint16_t queue_size;
+    uint32_t padding;
+};
+
+#define VU_INFLIGHT_MIN_SIZE 20
+
 struct vu_config_space {
     uint32_t offset;
     uint32_t size;
@@ -133,6 +159,8 @@ union vu_payload {
     struct vu_mem_table mem_table;
     struct vu_mem_reg mem_reg;
     struct vu_config_space config;
+    struct vu_log log;
+    struct vu_inflight inflight;
 };
 
 static_assert(sizeof(struct vu_header) == 12, "wire format");
@@ -141,6 +169,8 @@ static_assert(sizeof(struct vu_vring_addr) == 40, "wire format");
 static_assert(sizeof(struct vu_mem_region) == 32, "wire format");
 static_assert(sizeof(struct vu_mem_table) == 8 + VU_MAX_FDS * 32, "wire format");
 static_assert(sizeof(struct vu_mem_reg) == 40, "wire format");
+static_assert(sizeof(struct vu_log) == 16, "wire format");
+static_assert(sizeof(struct vu_inflight) == 24, "wire format");
 static_assert(sizeof(struct vu_config_space) == 12 + VU_CONFIG_SIZE, "wire format");
 static_assert(sizeof(struct vu_fs_config) == 40, "wire format");
 

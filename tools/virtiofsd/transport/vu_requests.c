@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What each vhost-user request does, but for those about one ring, which are in
- * vu_requests_ring.c. The table at the end is the list of all; a new one is a row and a function.
+ * What each vhost-user request does, but for those about one ring (vu_requests_ring.c) and about
+ * log, inflight regions and status (vu_requests_kept.c). The table at the end is the list of all;
+ * a new one is a row and a function.
  *
  * A request that changes what running rings look at (memory table, features) holds them: their
  * threads end, the change is made, and they start where they were. Where memory goes away the
@@ -21,18 +22,21 @@
 #include "transport/vu_requests.h"
 
 #define OFFERED_FEATURES                                                                           \
-    (VU_F_VERSION_1 | VU_F_INDIRECT_DESC | VU_F_EVENT_IDX | VU_F_PROTOCOL_FEATURES)
+    (VU_F_VERSION_1 | VU_F_INDIRECT_DESC | VU_F_EVENT_IDX | VU_F_RING_PACKED | VU_F_LOG_ALL |      \
+     VU_F_PROTOCOL_FEATURES)
 
 static uint64_t offered_protocol_features(const struct vu_session *session)
 {
     uint64_t features = VU_PROTOCOL_F_MQ | VU_PROTOCOL_F_REPLY_ACK | VU_PROTOCOL_F_BACKEND_REQ |
                         VU_PROTOCOL_F_BACKEND_SEND_FD | VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
-                        VU_PROTOCOL_F_RESET_DEVICE;
+                        VU_PROTOCOL_F_RESET_DEVICE | VU_PROTOCOL_F_LOG_SHMFD |
+                        VU_PROTOCOL_F_INFLIGHT_SHMFD | VU_PROTOCOL_F_GET_VRING_BASE_INFLIGHT |
+                        VU_PROTOCOL_F_STATUS;
 
     return features | (session->config->tag ? VU_PROTOCOL_F_CONFIG : 0);
 }
 
-static void hold_rings(struct vu_session *session, bool drain)
+int vu_session_hold_rings(struct vu_session *session, bool drain)
 {
     /* all are told before the first is waited for: they end side by side */
     for (unsigned i = 0; i < VU_MAX_QUEUES; i++) {
@@ -41,19 +45,26 @@ static void hold_rings(struct vu_session *session, bool drain)
         }
     }
     for (unsigned i = 0; i < VU_MAX_QUEUES; i++) {
-        if (session->rings[i]) {
-            vu_ring_wait_stopped(session->rings[i], drain);
+        if (session->rings[i] &&
+            vu_ring_wait_stopped(session->rings[i], &session->ground, drain) < 0) {
+            session->has_hung = true;
+            return -ECANCELED;
         }
     }
+    return 0;
 }
 
-static void resume_rings(struct vu_session *session)
+void vu_session_resume_rings(struct vu_session *session)
 {
     for (unsigned i = 0; i < VU_MAX_QUEUES; i++) {
         struct vu_ring *ring = session->rings[i];
         const char *why = NULL;
 
-        if (ring && vu_ring_start(ring, session->mem, session->features, &why) < 0) {
+        if (!ring) {
+            continue;
+        }
+        vu_ring_watch(ring, &session->ground); /* also one that does not run: chains may be out */
+        if (vu_ring_start(ring, &session->ground, &why) < 0) {
             /* the request that held it was fine; the ring it took the ground from is not */
             log_error_limited("queue %u is no longer served: %s", i, why);
             vu_ring_break(ring);
@@ -61,15 +72,29 @@ static void resume_rings(struct vu_session *session)
     }
 }
 
-void vu_session_stop_rings(struct vu_session *session)
-{
-    hold_rings(session, true);
-}
-
 static int get_features(struct vu_session *session, struct vu_msg *msg)
 {
     msg->payload.u64 = OFFERED_FEATURES;
     msg->hdr.size = sizeof(msg->payload.u64);
+    return 0;
+}
+
+/* A ring of one format knows nothing of the other's: it is drained and begins anew. */
+static int change_features(struct vu_session *session, uint64_t features)
+{
+    bool is_other_format = (features ^ session->ground.features) & VU_F_RING_PACKED;
+    int rc = vu_session_hold_rings(session, is_other_format);
+
+    if (rc < 0) {
+        return rc;
+    }
+    for (unsigned i = 0; is_other_format && i < VU_MAX_QUEUES; i++) {
+        if (session->rings[i] && session->rings[i]->vq.used_known) {
+            vu_ring_reset(session->rings[i]);
+        }
+    }
+    session->ground.features = features;
+    vu_session_resume_rings(session);
     return 0;
 }
 
@@ -80,10 +105,8 @@ static int set_features(struct vu_session *session, struct vu_msg *msg)
     if (features & ~OFFERED_FEATURES) {
         return vu_refuse(session, -EINVAL, "a feature that was not offered");
     }
-    if (features != session->features) {
-        hold_rings(session, false);
-        session->features = features;
-        resume_rings(session);
+    if (features != session->ground.features) {
+        return change_features(session, features);
     }
     return 0;
 }
@@ -109,20 +132,24 @@ static int set_owner(struct vu_session *session, struct vu_msg *msg)
     return 0; /* one front end a connection: it owns the session anyway */
 }
 
-/* As after power-on, but for memory, features and call descriptors, which stay the front end's. */
-static int reset_device(struct vu_session *session, struct vu_msg *msg)
+int vu_reset_device(struct vu_session *session, struct vu_msg *msg)
 {
-    hold_rings(session, true);
+    int rc = vu_session_hold_rings(session, true);
+
+    if (rc < 0) {
+        return rc;
+    }
     for (unsigned i = 0; i < VU_MAX_QUEUES; i++) {
         struct vu_ring *ring = session->rings[i];
 
         if (ring) {
             vu_ring_forget(ring);
-            vu_ring_set_base(ring, 0);
+            vu_ring_reset(ring);
             ring->setup.has_addr = false;
             ring->setup.is_enabled = false;
         }
     }
+    session->status = 0;
     return 0;
 }
 
@@ -183,10 +210,13 @@ static int set_mem_table(struct vu_session *session, struct vu_msg *msg)
             return rc;
         }
     }
-    hold_rings(session, true);
-    guest_mem_free(session->mem);
-    session->mem = mem;
-    resume_rings(session);
+    if (vu_session_hold_rings(session, true) < 0) {
+        guest_mem_free(mem);
+        return -ECANCELED;
+    }
+    guest_mem_free(session->ground.mem);
+    session->ground.mem = mem;
+    vu_session_resume_rings(session);
     return 0;
 }
 
@@ -199,24 +229,32 @@ static int get_max_mem_slots(struct vu_session *session, struct vu_msg *msg)
 
 static int add_mem_reg(struct vu_session *session, struct vu_msg *msg)
 {
-    int rc = 0;
+    /*
+     * Other mappings do not move: chains in flight may stay where they are. But who logs an
+     * answer looks it up in the table, from any thread.
+     */
+    bool is_logging = session->ground.features & VU_F_LOG_ALL;
+    int rc = vu_session_hold_rings(session, is_logging);
 
-    /* other mappings do not move: chains in flight may stay where they are */
-    hold_rings(session, false);
-    rc = add_region(session, session->mem, &msg->payload.mem_reg.region, msg->fds[0]);
-    resume_rings(session);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = add_region(session, session->ground.mem, &msg->payload.mem_reg.region, msg->fds[0]);
+    vu_session_resume_rings(session);
     return rc;
 }
 
 static int rem_mem_reg(struct vu_session *session, struct vu_msg *msg)
 {
     struct guest_mem_range range = range_of(&msg->payload.mem_reg.region);
-    int rc = 0;
+    int rc = vu_session_hold_rings(session, true);
 
+    if (rc < 0) {
+        return rc;
+    }
     /* a descriptor that came along is closed unused, as the specification wants */
-    hold_rings(session, true);
-    rc = guest_mem_remove(session->mem, &range);
-    resume_rings(session);
+    rc = guest_mem_remove(session->ground.mem, &range);
+    vu_session_resume_rings(session);
     return rc < 0 ? vu_refuse(session, rc, "no such memory region") : 0;
 }
 
@@ -268,6 +306,8 @@ static int set_config(struct vu_session *session, struct vu_msg *msg)
 #define MEM_TABLE  offsetof(struct vu_mem_table, regions), sizeof(struct vu_mem_table)
 #define MEM_REGION sizeof(struct vu_mem_reg), sizeof(struct vu_mem_reg)
 #define CONFIG     offsetof(struct vu_config_space, bytes), sizeof(struct vu_config_space)
+#define LOG        sizeof(struct vu_log), sizeof(struct vu_log)
+#define INFLIGHT   VU_INFLIGHT_MIN_SIZE, sizeof(struct vu_inflight)
 #define SLOTS      VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS
 
 /* name, payload min, max, descriptors min, max, protocol feature, replies by itself, function */
@@ -275,8 +315,10 @@ static const struct vu_request requests[] = {
     [VU_GET_FEATURES] = {"GET_FEATURES", NONE, 0, 0, 0, true, get_features},
     [VU_SET_FEATURES] = {"SET_FEATURES", U64, 0, 0, 0, false, set_features},
     [VU_SET_OWNER] = {"SET_OWNER", NONE, 0, 0, 0, false, set_owner},
-    [VU_RESET_OWNER] = {"RESET_OWNER", NONE, 0, 0, 0, false, reset_device},
+    [VU_RESET_OWNER] = {"RESET_OWNER", NONE, 0, 0, 0, false, vu_reset_device},
     [VU_SET_MEM_TABLE] = {"SET_MEM_TABLE", MEM_TABLE, 0, VU_MAX_FDS, 0, false, set_mem_table},
+    [VU_SET_LOG_BASE] = {"SET_LOG_BASE", LOG, 1, 1, VU_PROTOCOL_F_LOG_SHMFD, true, vu_set_log_base},
+    [VU_SET_LOG_FD] = {"SET_LOG_FD", NONE, 1, 1, 0, false, vu_set_log_fd},
     [VU_SET_VRING_NUM] = {"SET_VRING_NUM", STATE, 0, 0, 0, false, vu_set_vring_num},
     [VU_SET_VRING_ADDR] = {"SET_VRING_ADDR", ADDR, 0, 0, 0, false, vu_set_vring_addr},
     [VU_SET_VRING_BASE] = {"SET_VRING_BASE", STATE, 0, 0, 0, false, vu_set_vring_base},
@@ -294,11 +336,17 @@ static const struct vu_request requests[] = {
                                set_backend_req_fd},
     [VU_GET_CONFIG] = {"GET_CONFIG", CONFIG, 0, 0, VU_PROTOCOL_F_CONFIG, true, get_config},
     [VU_SET_CONFIG] = {"SET_CONFIG", CONFIG, 0, 0, VU_PROTOCOL_F_CONFIG, false, set_config},
+    [VU_GET_INFLIGHT_FD] = {"GET_INFLIGHT_FD", INFLIGHT, 0, 0, VU_PROTOCOL_F_INFLIGHT_SHMFD, true,
+                            vu_get_inflight_fd},
+    [VU_SET_INFLIGHT_FD] = {"SET_INFLIGHT_FD", INFLIGHT, 1, 1, VU_PROTOCOL_F_INFLIGHT_SHMFD, false,
+                            vu_set_inflight_fd},
     [VU_RESET_DEVICE] = {"RESET_DEVICE", NONE, 0, 0, VU_PROTOCOL_F_RESET_DEVICE, false,
-                         reset_device},
+                         vu_reset_device},
     [VU_GET_MAX_MEM_SLOTS] = {"GET_MAX_MEM_SLOTS", NONE, 0, 0, SLOTS, true, get_max_mem_slots},
     [VU_ADD_MEM_REG] = {"ADD_MEM_REG", MEM_REGION, 1, 1, SLOTS, false, add_mem_reg},
     [VU_REM_MEM_REG] = {"REM_MEM_REG", MEM_REGION, 0, 1, SLOTS, false, rem_mem_reg},
+    [VU_SET_STATUS] = {"SET_STATUS", U64, 0, 0, VU_PROTOCOL_F_STATUS, false, vu_set_status},
+    [VU_GET_STATUS] = {"GET_STATUS", NONE, 0, 0, VU_PROTOCOL_F_STATUS, true, vu_get_status},
 };
 
 const struct vu_request *vu_request_find(uint32_t id)

@@ -14,7 +14,15 @@
 
 static int start_ring(struct vu_session *session, struct vu_ring *ring)
 {
-    return vu_ring_start(ring, session->mem, session->features, &session->why);
+    return vu_ring_start(ring, &session->ground, &session->why);
+}
+
+static int stop_ring(struct vu_session *session, struct vu_ring *ring, bool drain)
+{
+    int rc = vu_ring_stop(ring, &session->ground, drain);
+
+    session->has_hung = session->has_hung || rc == -ECANCELED;
+    return rc;
 }
 
 static int get_ring(struct vu_session *session, uint32_t index, struct vu_ring **ret_ring)
@@ -43,16 +51,18 @@ static int get_stopped_ring(struct vu_session *session, uint32_t index, struct v
     if ((*ret_ring)->is_running) {
         return vu_refuse(session, -EBUSY, "the ring is running");
     }
-    vu_ring_stop(*ret_ring, true); /* disabled a moment ago, some chains may still be out */
-    return 0;
+    /* disabled a moment ago, some chains may still be out */
+    return stop_ring(session, *ret_ring, true);
 }
 
 int vu_set_vring_num(struct vu_session *session, struct vu_msg *msg)
 {
+    bool packed = session->ground.features & VU_F_RING_PACKED;
+    unsigned num = msg->payload.state.num;
     struct vu_ring *ring = NULL;
     int rc = 0;
 
-    if (!vq_is_valid_size(msg->payload.state.num)) {
+    if (!vq_is_valid_size(num) || (!packed && (num & (num - 1)) != 0)) {
         return vu_refuse(session, -EINVAL, "a ring size that is no power of two up to 32768");
     }
     rc = get_stopped_ring(session, msg->payload.state.index, &ring);
@@ -64,17 +74,60 @@ int vu_set_vring_num(struct vu_session *session, struct vu_msg *msg)
 
 int vu_set_vring_base(struct vu_session *session, struct vu_msg *msg)
 {
+    bool packed = session->ground.features & VU_F_RING_PACKED;
     struct vu_ring *ring = NULL;
     int rc = 0;
 
-    if (msg->payload.state.num > UINT16_MAX) {
+    if (!packed && msg->payload.state.num > UINT16_MAX) {
         return vu_refuse(session, -EINVAL, "a ring index of more than 16 bits");
     }
     rc = get_stopped_ring(session, msg->payload.state.index, &ring);
     if (rc == 0) {
-        vu_ring_set_base(ring, (uint16_t)msg->payload.state.num);
+        vu_ring_set_base(ring, msg->payload.state.num);
     }
     return rc;
+}
+
+/* What the log says about the ring's own pages; front ends turn it on while the ring runs. */
+static int set_ring_log(struct vu_session *session, struct vu_ring *ring,
+                        const struct vu_vring_addr *from)
+{
+    bool log_used = from->flags & VU_VRING_F_LOG;
+    int rc = 0;
+
+    if (ring->setup.log_used == log_used && ring->setup.log_addr == from->log) {
+        return 0;
+    }
+    rc = stop_ring(session, ring, false);
+    if (rc < 0) {
+        return rc;
+    }
+    ring->setup.log_used = log_used;
+    ring->setup.log_addr = from->log;
+    vu_ring_watch(ring, &session->ground);
+    return start_ring(session, ring);
+}
+
+static int move_ring(struct vu_session *session, struct vu_ring *ring, const struct vq_addr *addr)
+{
+    struct virtqueue probe;
+    int rc = 0;
+
+    /* said now if it can be; otherwise when the ring starts, where it is looked up anyway */
+    vq_reset(&probe);
+    probe.packed = session->ground.features & VU_F_RING_PACKED;
+    if (ring->setup.num > 0 && guest_mem_count(session->ground.mem) > 0) {
+        rc = vq_map(&probe, session->ground.mem, ring->setup.num, addr, &session->why);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    rc = stop_ring(session, ring, true);
+    if (rc < 0) {
+        return rc;
+    }
+    vu_ring_set_addr(ring, addr);
+    return start_ring(session, ring);
 }
 
 int vu_set_vring_addr(struct vu_session *session, struct vu_msg *msg)
@@ -82,38 +135,35 @@ int vu_set_vring_addr(struct vu_session *session, struct vu_msg *msg)
     const struct vu_vring_addr *from = &msg->payload.addr;
     struct vq_addr addr = {.desc = from->desc, .avail = from->avail, .used = from->used};
     struct vu_ring *ring = NULL;
-    struct virtqueue probe;
     int rc = get_ring(session, from->index, &ring);
 
     if (rc < 0) {
         return rc;
     }
-    if (ring->setup.has_addr && memcmp(&addr, &ring->setup.addr, sizeof(addr)) == 0) {
-        return 0; /* front ends repeat it, also to a running ring, to change the log flag */
+    rc = set_ring_log(session, ring, from);
+    if (rc < 0 || (ring->setup.has_addr && memcmp(&addr, &ring->setup.addr, sizeof(addr)) == 0)) {
+        return rc; /* front ends repeat it to change the log flag */
     }
-    /* said now if it can be; otherwise when the ring starts, where it is looked up anyway */
-    vq_reset(&probe, 0);
-    if (ring->setup.num > 0 && guest_mem_count(session->mem) > 0) {
-        rc = vq_map(&probe, session->mem, ring->setup.num, &addr, &session->why);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    vu_ring_stop(ring, true);
-    vu_ring_set_addr(ring, &addr);
-    return start_ring(session, ring);
+    return move_ring(session, ring, &addr);
 }
 
+/*
+ * All chains that are out are answered first, also where the front end would allow us to leave
+ * them to the next who takes the inflight region (GET_VRING_BASE_INFLIGHT): a request to a host
+ * file system cannot be called back.
+ */
 int vu_get_vring_base(struct vu_session *session, struct vu_msg *msg)
 {
     struct vu_ring *ring = NULL;
     int rc = get_ring(session, msg->payload.state.index, &ring);
 
+    if (rc == 0) {
+        rc = stop_ring(session, ring, true);
+    }
     if (rc < 0) {
         return rc;
     }
-    vu_ring_stop(ring, true);
-    msg->payload.state.num = ring->vq.next_avail;
+    msg->payload.state.num = vq_base(&ring->vq);
     msg->hdr.size = sizeof(msg->payload.state);
     vu_ring_forget(ring);
     return 0;
@@ -124,7 +174,7 @@ int vu_set_vring_enable(struct vu_session *session, struct vu_msg *msg)
     struct vu_ring *ring = NULL;
     int rc = 0;
 
-    if (!(session->features & VU_F_PROTOCOL_FEATURES)) {
+    if (!(session->ground.features & VU_F_PROTOCOL_FEATURES)) {
         return vu_refuse(session, -EINVAL, "protocol features were not negotiated");
     }
     if (msg->payload.state.num > 1) {
@@ -138,8 +188,7 @@ int vu_set_vring_enable(struct vu_session *session, struct vu_msg *msg)
     if (ring->setup.is_enabled) {
         return start_ring(session, ring);
     }
-    vu_ring_stop(ring, false);
-    return 0;
+    return stop_ring(session, ring, false);
 }
 
 /* The ring and the descriptor (or -1) of SET_VRING_KICK, CALL and ERR. */
@@ -178,7 +227,11 @@ int vu_set_vring_kick(struct vu_session *session, struct vu_msg *msg)
         (void)close(fd); /* never used */
         return vu_refuse(session, -EINVAL, "a kick before the ring's size and addresses");
     }
-    vu_ring_stop(ring, false);
+    rc = stop_ring(session, ring, false);
+    if (rc < 0) {
+        (void)close(fd); /* never used */
+        return rc;
+    }
     rc = vu_ring_set_kick(ring, fd);
     if (rc < 0) {
         return vu_refuse(session, rc, "a kick descriptor that is no eventfd");

@@ -23,6 +23,9 @@
 /* How often a wait for chains that are out cancels again: one may begin to wait after a cancel. */
 #define CANCEL_EVERY_NS (20 * 1000 * 1000L)
 
+/* How long a wait goes on once it is time to stop: SIGTERM must end the daemon within a second. */
+#define STOP_GRACE_NS (300 * 1000 * 1000L)
+
 static void close_fd(int *fd)
 {
     auto_fd_close(fd);
@@ -56,7 +59,7 @@ struct vu_ring *vu_ring_new(unsigned index, const struct vu_config *config,
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&ring->changed, &attr);
     pthread_condattr_destroy(&attr);
-    vq_reset(&ring->vq, 0);
+    vq_reset(&ring->vq);
     busy_poll_init(&ring->poll, config->poll_us);
     return ring;
 }
@@ -117,18 +120,29 @@ static int open_epoll(struct vu_ring *ring, const char **ret_why)
     return 0;
 }
 
-static int map_ring(struct vu_ring *ring, const struct guest_mem *mem, uint64_t features,
-                    const char **ret_why)
+static int map_ring(struct vu_ring *ring, const struct vu_ground *ground, const char **ret_why)
 {
+    struct virtqueue *vq = &ring->vq;
     int rc = 0;
 
     /* chains may be coming back from other threads when a ring was only held for a moment */
     pthread_mutex_lock(&ring->lock);
-    rc = vq_map(&ring->vq, mem, ring->setup.num, &ring->setup.addr, ret_why);
-    ring->vq.event_idx = features & VU_F_EVENT_IDX;
-    ring->vq.indirect = features & VU_F_INDIRECT_DESC;
+    vq->packed = ground->features & VU_F_RING_PACKED;
+    vq->event_idx = ground->features & VU_F_EVENT_IDX;
+    vq->indirect = ground->features & VU_F_INDIRECT_DESC;
+    vq->inflight = inflight_queue(ground->inflight, ring->index);
+    rc = vq_map(vq, ground->mem, ring->setup.num, &ring->setup.addr, ret_why);
     pthread_mutex_unlock(&ring->lock);
     return rc;
+}
+
+void vu_ring_watch(struct vu_ring *ring, const struct vu_ground *ground)
+{
+    pthread_mutex_lock(&ring->lock);
+    ring->vq.log = ground->features & VU_F_LOG_ALL ? ground->log : NULL;
+    ring->vq.log_used = ring->setup.log_used;
+    ring->vq.log_addr = ring->setup.log_addr;
+    pthread_mutex_unlock(&ring->lock);
 }
 
 static void set_exited(struct vu_ring *ring, bool has_exited)
@@ -152,21 +166,21 @@ static int create_thread(struct vu_ring *ring)
     return -rc;
 }
 
-int vu_ring_start(struct vu_ring *ring, const struct guest_mem *mem, uint64_t features,
-                  const char **ret_why)
+int vu_ring_start(struct vu_ring *ring, const struct vu_ground *ground, const char **ret_why)
 {
     const struct vu_ring_setup *setup = &ring->setup;
-    bool may_run = setup->is_enabled || !(features & VU_F_PROTOCOL_FEATURES);
+    bool may_run = setup->is_enabled || !(ground->features & VU_F_PROTOCOL_FEATURES);
     int rc = 0;
 
     if (ring->is_running || __atomic_load_n(&ring->is_broken, __ATOMIC_RELAXED) || !may_run ||
         setup->kick_fd < 0 || setup->num == 0 || !setup->has_addr) {
         return 0;
     }
-    rc = map_ring(ring, mem, features, ret_why);
+    rc = map_ring(ring, ground, ret_why);
     if (rc < 0) {
         return rc;
     }
+    vu_ring_watch(ring, ground);
     rc = open_epoll(ring, ret_why);
     if (rc < 0) {
         return rc;
@@ -199,25 +213,49 @@ static bool is_at_rest(const struct vu_ring *ring, bool drain)
     return ring->has_exited && (!drain || ring->popped == ring->completed);
 }
 
-static void wait_a_little(struct vu_ring *ring)
+static uint64_t now_ns(void)
 {
-    struct timespec until;
+    struct timespec ts;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until); /* cannot fail for this clock */
-    until.tv_nsec += CANCEL_EVERY_NS;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    (void)pthread_cond_timedwait(&ring->changed, &ring->lock, &until); /* caller looks again */
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail for this clock */
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-void vu_ring_wait_stopped(struct vu_ring *ring, bool drain)
+static void wait_a_little(struct vu_ring *ring)
 {
-    uint64_t count = 0;
+    uint64_t until = now_ns() + CANCEL_EVERY_NS;
+    struct timespec ts = {.tv_sec = (time_t)(until / 1000000000u),
+                          .tv_nsec = (long)(until % 1000000000u)};
+
+    (void)pthread_cond_timedwait(&ring->changed, &ring->lock, &ts); /* caller looks again */
+}
+
+/* Has stop_fd been readable for so long that the wait is given up? */
+static bool patience_is_over(int stop_fd, uint64_t *since)
+{
+    struct pollfd pfd = {.fd = stop_fd, .events = POLLIN};
+
+    if (stop_fd < 0 || poll(&pfd, 1, 0) != 1) {
+        return false;
+    }
+    if (*since == 0) {
+        *since = now_ns();
+    }
+    return now_ns() - *since > STOP_GRACE_NS;
+}
+
+/* Everything that keeps the ring from its rest, and that we can end, is ended again and again. */
+static int wait_for_rest(struct vu_ring *ring, int stop_fd, bool drain)
+{
+    uint64_t stop_since = 0;
+    int rc = 0;
 
     pthread_mutex_lock(&ring->lock);
     while (!is_at_rest(ring, drain)) {
+        if (patience_is_over(stop_fd, &stop_since)) {
+            rc = -ECANCELED;
+            break;
+        }
         if (drain && ring->device->cancel_waiting) {
             pthread_mutex_unlock(&ring->lock);
             ring->device->cancel_waiting(ring->device->opaque);
@@ -228,17 +266,29 @@ void vu_ring_wait_stopped(struct vu_ring *ring, bool drain)
         }
     }
     pthread_mutex_unlock(&ring->lock);
+    return rc;
+}
+
+int vu_ring_wait_stopped(struct vu_ring *ring, const struct vu_ground *ground, bool drain)
+{
+    uint64_t count = 0;
+    int rc = wait_for_rest(ring, ground->stop_fd, drain);
+
+    if (rc < 0) {
+        return rc;
+    }
     if (ring->is_running) {
         pthread_join(ring->thread, NULL);
         ring->is_running = false;
         (void)!read(ring->wake_fd, &count, sizeof(count)); /* empty: the thread ended by itself */
     }
+    return 0;
 }
 
-void vu_ring_stop(struct vu_ring *ring, bool drain)
+int vu_ring_stop(struct vu_ring *ring, const struct vu_ground *ground, bool drain)
 {
     vu_ring_ask_stop(ring);
-    vu_ring_wait_stopped(ring, drain);
+    return vu_ring_wait_stopped(ring, ground, drain);
 }
 
 /* One more on an eventfd, without ever waiting for its reader. */
@@ -289,26 +339,48 @@ void vu_ring_break(struct vu_ring *ring)
     pthread_mutex_unlock(&ring->lock);
 }
 
+void vu_ring_begin_anew(struct vu_ring *ring)
+{
+    if (ring->vq.used_known || !ring->vq.is_fresh) {
+        vu_ring_set_base(ring, vq_base(&ring->vq));
+    } else {
+        vu_ring_reset(ring); /* where nobody said a base, it stays unsaid */
+    }
+}
+
 void vu_ring_forget(struct vu_ring *ring)
 {
-    vu_ring_set_base(ring, ring->vq.next_avail);
+    if (ring->vq.inflight && ring->vq.used_known) {
+        inflight_clear(ring->vq.inflight);
+    }
+    vu_ring_begin_anew(ring);
     close_fd(&ring->setup.kick_fd);
     __atomic_store_n(&ring->is_broken, false, __ATOMIC_RELAXED);
 }
 
-void vu_ring_set_base(struct vu_ring *ring, uint16_t base)
+static void forget_elems(struct vu_ring *ring)
 {
     g_assert(ring->has_exited && ring->popped == ring->completed);
-    vq_reset(&ring->vq, base);
     ring->owes_call = false;
     /* another size may follow, and with it another bound on how many elements there are */
     free_elems(ring);
 }
 
+void vu_ring_reset(struct vu_ring *ring)
+{
+    forget_elems(ring);
+    vq_reset(&ring->vq);
+}
+
+void vu_ring_set_base(struct vu_ring *ring, uint32_t base)
+{
+    forget_elems(ring);
+    vq_reset_at(&ring->vq, base);
+}
+
 void vu_ring_set_addr(struct vu_ring *ring, const struct vq_addr *addr)
 {
-    /* another place is another used index */
-    vu_ring_set_base(ring, ring->vq.next_avail);
+    vu_ring_begin_anew(ring); /* another place is another used index */
     ring->setup.addr = *addr;
     ring->setup.has_addr = true;
 }

@@ -47,6 +47,19 @@ static void signal_driver(struct vu_ring *ring)
     }
 }
 
+/*
+ * All of the room for the answer, not just what the answer came to: a read that failed half way
+ * has written there too. Under the lock; the memory table does not change while a log is kept
+ * and chains are out.
+ */
+static void log_answer(struct vu_ring *ring, const struct chain *chain)
+{
+    for (unsigned i = 0; i < chain->in_cnt; i++) {
+        dirty_log_mark(ring->vq.log, guest_mem_gpa_of(ring->vq.mem, chain->in[i].iov_base),
+                       chain->in[i].iov_len);
+    }
+}
+
 /* chain->done: from any thread. */
 static void elem_done(struct chain *chain, size_t written)
 {
@@ -55,7 +68,10 @@ static void elem_done(struct chain *chain, size_t written)
     bool is_inline = own_ring == ring;
 
     pthread_mutex_lock(&ring->lock);
-    vq_push(&ring->vq, elem->head, (uint32_t)MIN(written, chain->in_len));
+    if (ring->vq.log) {
+        log_answer(ring, chain);
+    }
+    vq_push(&ring->vq, elem, (uint32_t)MIN(written, chain->in_len));
     if (is_inline) {
         ring->unsignalled++;
     } else {
@@ -87,6 +103,8 @@ static struct vq_elem *elem_new(struct vu_ring *ring)
         elem->owner = ring;
         elem->next = NULL;
         elem->head = 0;
+        elem->desc_cnt = 0;
+        elem->track = 0;
     }
     return elem;
 }
@@ -148,7 +166,8 @@ static int pop(struct vu_ring *ring, struct vq_elem **ret_elem)
 /* Serves until the ring is dry, or it is time to stop: 0. -errno when the guest broke it. */
 static int serve_all(struct vu_ring *ring)
 {
-    while (!must_stop(ring)) {
+    /* chains of an earlier life are out already: they are answered before the ring stops */
+    while (!must_stop(ring) || inflight_has_more(ring->vq.inflight)) {
         struct vq_elem *elem = NULL;
         int rc = pop(ring, &elem);
 
@@ -222,7 +241,7 @@ static void sleep_until_kicked(struct vu_ring *ring)
 static void serve_until_stopped(struct vu_ring *ring)
 {
     vq_disable_kicks(&ring->vq);
-    while (!must_stop(ring)) {
+    while (!must_stop(ring) || inflight_has_more(ring->vq.inflight)) {
         /* the first turn needs no kick: chains may have waited while nobody served the ring */
         int rc = serve_all(ring);
 

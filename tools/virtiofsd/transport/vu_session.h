@@ -20,9 +20,11 @@ struct vu_session {
     const struct vu_config *config;
     const struct vu_device *device;
 
-    uint64_t features;          /* negotiated */
+    struct vu_ground ground;    /* memory, negotiated features, log, inflight regions */
     uint64_t protocol_features; /* negotiated */
-    struct guest_mem *mem;
+    uint8_t status;             /* of the device, as the driver sees it */
+    int log_fd;                 /* SET_LOG_FD, or -1; kept and not used: see vu_requests_kept.c */
+    bool has_hung;              /* a wait for the device was given up: nothing may be freed */
     struct vu_ring *rings[VU_MAX_QUEUES]; /* made when first spoken of */
     int backend_fd;                       /* SET_BACKEND_REQ_FD, or -1 */
 
@@ -48,7 +50,13 @@ struct vu_request {
 /* The request with this number, or NULL for one we do not know. */
 const struct vu_request *vu_request_find(uint32_t id);
 
-/* Stops all rings for good, with every chain given back. */
-void vu_session_stop_rings(struct vu_session *session);
+/*
+ * Holds all rings for a change of the ground they stand on: their threads end, and with `drain`
+ * the chains that are out come back. 0, or -ECANCELED with has_hung set.
+ */
+int vu_session_hold_rings(struct vu_session *session, bool drain);
+
+/* Starts those again that may run. */
+void vu_session_resume_rings(struct vu_session *session);
 
 #endif

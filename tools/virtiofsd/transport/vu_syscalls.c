@@ -7,8 +7,9 @@
 #include "base/syscall_rule.h"
 
 const struct syscall_rule transport_syscalls[] = {
-    {"epoll_create1"}, {"epoll_ctl"},  {"epoll_pwait"},
-    {"epoll_wait"},    {"fstatfs"},    /* is a region made of huge pages? */
-    {"getsockopt"},    {"newfstatat"}, /* how glibc says fstat */
-    {"recvmsg"},       {"sendmsg"},    {0},
+    {"epoll_create1"}, {"epoll_ctl"},   {"epoll_pwait"}, {"epoll_wait"},
+    {"fstatfs"},                        /* is a region made of huge pages? */
+    {"getsockopt"},    {"newfstatat"},  /* how glibc says fstat */
+    {"ftruncate"},     {"ftruncate64"}, /* of a memory file with inflight regions */
+    {"memfd_create"},  {"recvmsg"},     {"sendmsg"},     {0},
 };
