@@ -142,6 +142,7 @@ static int probe_overlay(struct daemon *daemon, char **ret_error)
         .on = true,
         .try_native = probe.native_whiteouts && form != WHITEOUT_EMULATE,
         .unstable_ids = probe.unstable_ids,
+        .breaks_links = probe.is_overlay,
     };
     log_info("'%s' (%s) serves as an overlay upper; whiteouts are %s", dir, probe.fs_type,
              daemon->overlay.try_native ? "stored as they are" : "emulated");

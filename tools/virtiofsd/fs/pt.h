@@ -35,6 +35,7 @@ struct pt_overlay {
     bool on;
     bool try_native;   /* the host may take whiteouts as they are */
     bool unstable_ids; /* a host copy-up changes an inode's st_dev and st_ino */
+    bool breaks_links; /* it does so at least to a file with several links */
 };
 
 struct pt_config {

@@ -28,7 +28,7 @@ int pt_stat_inode(struct pt_fs *fs, struct inode *inode, struct statx *ret)
     if (statx(inode->fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, PT_STATX_MASK, ret) < 0) {
         return -errno;
     }
-    if (fs->config.overlay.unstable_ids) {
+    if (fs->hints) {
         struct inode_id id = inode_id_of(ret);
 
         inode_table_rekey(fs->inodes, inode, &id); /* the host may have copied it up */

@@ -98,7 +98,8 @@ int pt_fs_new(const struct pt_config *config, struct pt_fs **ret_fs)
     fs->flush_matters = flush_matters(config->root_fd);
     open_host_handles(fs);
     set_parking(fs);
-    fs->hints = config->overlay.unstable_ids ? name_hints_new() : NULL;
+    fs->hints =
+        config->overlay.unstable_ids || config->overlay.breaks_links ? name_hints_new() : NULL;
     overlay_renames_init(&fs->renames, config->root_fd, config->proc_self_fd);
     if (config->overlay.on && !config->readonly) {
         overlay_renames_repair(&fs->renames);

@@ -24,7 +24,7 @@ struct pt_fs {
     bool parks_by_name;        /* no file handles: parked inodes are found again by name */
     atomic_bool posix_acl;     /* as the guest's last INIT left it */
     struct host_handles host_handles;
-    struct name_hints *hints;       /* only with config.overlay.unstable_ids, else NULL */
+    struct name_hints *hints;       /* NULL where a host copy-up changes no identity */
     struct overlay_renames renames; /* overlay shares only */
     bool flush_matters;             /* a host file system that reports write errors at close */
 };

@@ -64,15 +64,21 @@ static int find_known(struct pt_fs *fs, struct inode *dir, const char *name, str
     }
     id = inode_id_of(st);
     *ret_inode = inode_table_find(fs->inodes, &id);
-    if (!*ret_inode) {
-        *ret_inode = find_copied_up(fs, dir, name, &id);
-    }
     return *ret_inode ? 1 : 0;
 }
 
-/* The inode of an O_PATH descriptor, which is taken over. Right also when a race adds it. */
-static int inode_of_fd(struct pt_fs *fs, int path_fd, struct statx *st, struct inode **ret_inode,
-                       bool *ret_known)
+/* A name in a directory; {0} where it is not known. */
+struct place {
+    const struct inode *dir;
+    const char *name;
+};
+
+/*
+ * The inode of an O_PATH descriptor, which is taken over and was found at `place`. Right also when
+ * a race adds it.
+ */
+static int inode_of_fd(struct pt_fs *fs, int path_fd, struct place place, struct statx *st,
+                       struct inode **ret_inode, bool *ret_known)
 {
     auto_fd fd = path_fd;
     struct inode_id id;
@@ -82,6 +88,9 @@ static int inode_of_fd(struct pt_fs *fs, int path_fd, struct statx *st, struct i
     }
     id = inode_id_of(st);
     *ret_inode = inode_table_find(fs->inodes, &id);
+    if (!*ret_inode && place.name) {
+        *ret_inode = find_copied_up(fs, place.dir, place.name, &id);
+    }
     *ret_known = *ret_inode != NULL;
     if (!*ret_inode) {
         uint32_t token = host_handle_token(&fs->host_handles, fd, id.dev, id.ino);
@@ -110,7 +119,7 @@ static int find_or_add(struct pt_fs *fs, struct inode *dir, const char *name, st
 {
     int fd = pt_open_path(fs, dir->fd, name);
 
-    return fd < 0 ? fd : inode_of_fd(fs, fd, st, ret_inode, ret_known);
+    return fd < 0 ? fd : inode_of_fd(fs, fd, (struct place){dir, name}, st, ret_inode, ret_known);
 }
 
 static void show(struct pt_fs *fs, struct inode *dir, struct inode *inode, struct pt_entry *ret)
@@ -132,8 +141,7 @@ static void note_name(struct pt_fs *fs, const struct inode *dir, const char *nam
 
 int pt_lookup_in(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret)
 {
-    bool guess_known =
-        fs->hints || atomic_load_explicit(&dir->known_bias, memory_order_relaxed) >= 0;
+    bool guess_known = atomic_load_explicit(&dir->known_bias, memory_order_relaxed) >= 0;
     auto_inode inode = NULL;
     bool known = false;
     int err = 0;
@@ -180,7 +188,8 @@ int pt_lookup_fd(struct pt_fs *fs, struct inode *dir, int fd, struct pt_entry *r
     bool known = false;
     int err = 0;
 
-    err = path_fd < 0 ? -errno : inode_of_fd(fs, path_fd, &ret->st, ret_inode, &known);
+    err = path_fd < 0 ? -errno
+                      : inode_of_fd(fs, path_fd, (struct place){0}, &ret->st, ret_inode, &known);
     if (err == 0) {
         show(fs, dir, *ret_inode, ret);
     }
@@ -243,7 +252,7 @@ static int entry_of_fd(struct pt_fs *fs, int path_fd, struct pt_entry *ret)
 {
     auto_inode inode = NULL;
     bool known = false;
-    int err = inode_of_fd(fs, path_fd, &ret->st, &inode, &known);
+    int err = inode_of_fd(fs, path_fd, (struct place){0}, &ret->st, &inode, &known);
 
     if (err == 0) {
         show(fs, NULL, inode, ret);
