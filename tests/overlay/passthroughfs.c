@@ -215,12 +215,27 @@ static void do_readlink(fuse_req_t req, fuse_ino_t ino)
     fuse_reply_readlink(req, buf);
 }
 
-/* A new name belongs to whoever asked. */
-static void made(fuse_req_t req, int rc, fuse_ino_t parent, const char *name)
+/*
+ * A new name belongs to whoever asked, but for the group in a setgid directory. chown(2) clears
+ * S_ISGID, which the kernel has already decided upon.
+ */
+static int give_away(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    struct stat dir, st;
 
-    if (rc < 0 || fchownat(fd_of(parent), name, ctx->uid, ctx->gid, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (fstat(fd_of(parent), &dir) < 0 ||
+        fstatat(fd_of(parent), name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        fchownat(fd_of(parent), name, ctx->uid, (dir.st_mode & S_ISGID) ? (gid_t)-1 : ctx->gid,
+                 AT_SYMLINK_NOFOLLOW) < 0) {
+        return -1;
+    }
+    return S_ISLNK(st.st_mode) ? 0 : fchmodat(fd_of(parent), name, st.st_mode & 07777, 0);
+}
+
+static void made(fuse_req_t req, int rc, fuse_ino_t parent, const char *name)
+{
+    if (rc < 0 || give_away(req, parent, name) < 0) {
         fuse_reply_err(req, errno);
     } else {
         do_lookup(req, parent, name);
@@ -293,12 +308,11 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
-    const struct fuse_ctx *ctx = fuse_req_ctx(req);
     int fd = openat(fd_of(parent), name, fi->flags | O_CREAT | O_CLOEXEC, mode);
     struct fuse_entry_param e;
     int err = 0;
 
-    if (fd < 0 || fchown(fd, ctx->uid, ctx->gid) < 0) {
+    if (fd < 0 || give_away(req, parent, name) < 0) {
         fuse_reply_err(req, errno);
         return;
     }
