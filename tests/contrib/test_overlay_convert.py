@@ -214,6 +214,46 @@ def an_upper_of_a_share_is_read_by_the_kernel():
         expect_equal(attributes(upper / "was-moved")["user.note"], b"stays", "other attribute")
 
 
+@contextmanager
+def share_mounted(share, point):
+    """What a guest would see of the share, on this host."""
+    daemon = os.environ.get("VIRTIOFSD")
+    if not daemon or "--mount=DIR" not in subprocess.run([daemon, "--help"], capture_output=True,
+                                                         text=True).stdout:
+        raise Skip("needs a daemon with --mount")
+    point.mkdir()
+    command = [daemon, "--overlay-upper", f"--shared-dir={share}", f"--mount={point}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in process.stderr:
+            if "Serving" in line:
+                break
+        else:
+            raise AssertionError(f"the daemon did not start: {process.wait()}")
+        yield point
+    finally:
+        process.terminate()
+        process.stderr.read()
+        process.wait()
+
+
+@test
+def an_upper_made_through_the_daemon_is_read_by_the_kernel():
+    """On a host overlayfs, so that whiteouts are stored links; copied to ext4 to be converted."""
+    with layers("overlay") as top, layers() as other:
+        fill_lower(top)
+        with share_mounted(top, other / "share") as share:
+            with merged(share, ",redirect_dir=on") as point:
+                work_in(point)
+                seen = view(point)
+        expect(len(stored_links(top / "upper")) >= 4, "few stored whiteouts")
+        for name in ("lower", "upper"):
+            subprocess.run(["cp", "-aT", top / name, other / name], check=True)
+        converted("--to", "native", "--apply", other / "upper")
+        with merged(other, ",redirect_dir=on") as point:
+            expect_equal(view(point), seen, "what the kernel shows of it")
+
+
 @test
 def hard_linked_whiteouts_stay_linked():
     with layers() as top:
