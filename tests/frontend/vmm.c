@@ -86,7 +86,8 @@ int vmm_init(struct vmm *vmm, const struct vmm_config *config)
 static int negotiate_protocol(struct vmm *vmm)
 {
     int rc = vmm_ask_u64(vmm, VHOST_USER_GET_PROTOCOL_FEATURES, &vmm->protocol_offered);
-    uint64_t accept = vmm->protocol_offered & WANTED_PROTOCOL & ~vmm->config.protocol_off;
+    uint64_t accept = vmm->protocol_offered & (WANTED_PROTOCOL | vmm->config.protocol_on) &
+                      ~vmm->config.protocol_off;
 
     if (rc < 0) {
         return rc;
@@ -108,7 +109,9 @@ static int negotiate_protocol(struct vmm *vmm)
 int vmm_negotiate(struct vmm *vmm)
 {
     int rc = vmm_ask_u64(vmm, VHOST_USER_GET_FEATURES, &vmm->offered);
-    uint64_t accept = vmm->offered & WANTED_FEATURES & ~vmm->config.features_off;
+    uint64_t wanted = WANTED_FEATURES | vmm->config.features_on |
+                      (vmm->config.packed ? 1ULL << VIRTIO_F_RING_PACKED : 0);
+    uint64_t accept = vmm->offered & wanted & ~vmm->config.features_off;
 
     if (rc == 0 && (accept & VHOST_USER_F_PROTOCOL_FEATURES)) {
         rc = negotiate_protocol(vmm);
@@ -124,6 +127,10 @@ int vmm_negotiate(struct vmm *vmm)
     }
     vmm->features = accept;
     for (unsigned q = 0; q < vmm->n_queues; q++) {
+        if (accept & (1ULL << VIRTIO_F_RING_PACKED)) {
+            vmm->queues[q].packed = true;
+            vqueue_reset(&vmm->queues[q], 0);
+        }
         vmm->queues[q].event_idx = accept & (1ULL << VIRTIO_RING_F_EVENT_IDX);
         vmm->queues[q].indirect =
             !vmm->config.direct && (accept & (1ULL << VIRTIO_RING_F_INDIRECT_DESC));
@@ -228,7 +235,7 @@ int vmm_start_queue(struct vmm *vmm, unsigned q)
     struct vqueue *vq = &vmm->queues[q];
     int rc = send_state(vmm, VHOST_USER_SET_VRING_NUM, q, vq->size);
 
-    rc = rc ? rc : send_state(vmm, VHOST_USER_SET_VRING_BASE, q, vq->last_used);
+    rc = rc ? rc : send_state(vmm, VHOST_USER_SET_VRING_BASE, q, vqueue_base(vq));
     rc = rc ? rc : send_addr(vmm, q);
     rc = rc ? rc : send_event(vmm, VHOST_USER_SET_VRING_KICK, q, vq->kick_fd);
     rc = rc ? rc : send_event(vmm, VHOST_USER_SET_VRING_CALL, q, vq->call_fd);
@@ -244,7 +251,7 @@ int vmm_stop_queue(struct vmm *vmm, unsigned q, uint16_t *ret_base)
     struct vhost_user_vring_state state = {.index = q};
     int rc = vmm_ask(vmm, VHOST_USER_GET_VRING_BASE, &state, sizeof(state), &state, sizeof(state));
 
-    if (rc == 0 && (state.index != q || state.num > UINT16_MAX)) {
+    if (rc == 0 && (state.index != q || (!vmm->queues[q].packed && state.num > UINT16_MAX))) {
         return vmm_fail(vmm, -EPROTO, "GET_VRING_BASE answered %u for queue %u", state.num,
                         state.index);
     }

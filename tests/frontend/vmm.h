@@ -26,10 +26,13 @@ struct vmm_config {
     unsigned queue_size;     /* 0: 128, QEMU's default */
     uint64_t features_off;   /* virtio features not to accept */
     uint64_t protocol_off;   /* protocol features not to accept */
-    bool direct;             /* no indirect descriptors although negotiated */
-    bool busy_poll;          /* completions by polling */
-    unsigned spin_us;        /* look for them so long before sleeping; 0: sleep at once */
-    int timeout_ms;          /* 0: 10 seconds, or FRONTEND_TIMEOUT_MS */
+    bool packed;             /* packed rings, if the daemon offers them */
+    uint64_t features_on;    /* further virtio and protocol features to accept if offered */
+    uint64_t protocol_on;
+    bool direct;      /* no indirect descriptors although negotiated */
+    bool busy_poll;   /* completions by polling */
+    unsigned spin_us; /* look for them so long before sleeping; 0: sleep at once */
+    int timeout_ms;   /* 0: 10 seconds, or FRONTEND_TIMEOUT_MS */
 };
 
 struct vmm {

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vring_packed.h"
+
 #define RING_ALIGN 4096
 
 int64_t frontend_now_ms(void)
@@ -53,6 +55,10 @@ void vqueue_reset(struct vqueue *vq, uint16_t base)
     memset(vq->avail, 0, sizeof(*vq->avail) + (vq->size + 1) * sizeof(uint16_t));
     memset(vq->used, 0, sizeof(*vq->used) + vq->size * sizeof(struct vring_used_elem) + 2);
     memset(vq->slots, 0, vq->size * sizeof(*vq->slots));
+    if (vq->packed) {
+        packed_reset(vq);
+        return;
+    }
     for (unsigned i = 0; i < vq->size; i++) {
         vq->desc[i].next = (uint16_t)(i + 1);
     }
@@ -61,6 +67,11 @@ void vqueue_reset(struct vqueue *vq, uint16_t base)
     vq->avail_idx = vq->kicked = vq->last_used = base;
     vq->avail->idx = vq->used->idx = base;
     *used_event(vq) = base;
+}
+
+uint32_t vqueue_base(const struct vqueue *vq)
+{
+    return vq->packed ? packed_base(vq) : vq->last_used;
 }
 
 int vqueue_init(struct vqueue *vq, struct guest_ram *ram, unsigned index, unsigned size)
@@ -79,7 +90,8 @@ int vqueue_init(struct vqueue *vq, struct guest_ram *ram, unsigned index, unsign
         ram_alloc(ram, sizeof(*vq->used) + size * sizeof(struct vring_used_elem) + 2, RING_ALIGN);
     vq->tables = ram_alloc(ram, (size_t)size * vq->indirect_max * sizeof(*vq->tables), RING_ALIGN);
     vq->slots = calloc(size, sizeof(*vq->slots));
-    if (!vq->desc || !vq->avail || !vq->used || !vq->tables || !vq->slots) {
+    vq->ids = calloc(size, sizeof(*vq->ids));
+    if (!vq->desc || !vq->avail || !vq->used || !vq->tables || !vq->slots || !vq->ids) {
         return -ENOMEM;
     }
     vqueue_reset(vq, 0);
@@ -96,6 +108,7 @@ void vqueue_done(struct vqueue *vq)
         }
     }
     free(vq->slots);
+    free(vq->ids);
     *vq = (struct vqueue){.kick_fd = -1, .call_fd = -1, .err_fd = -1};
 }
 
@@ -154,6 +167,9 @@ int vqueue_add(struct vqueue *vq, const struct vq_seg *segs, unsigned n_out, uns
     uint16_t head = vq->free_head;
     uint32_t in_len = 0;
 
+    if (vq->packed) {
+        return packed_add(vq, segs, n_out, n_in, token);
+    }
     if (n == 0 || n > (indirect ? vq->indirect_max : vq->size)) {
         return -E2BIG;
     }
@@ -174,6 +190,10 @@ void vqueue_kick_always(struct vqueue *vq)
     uint64_t one = 1;
 
     vq->n_kicks++;
+    if (vq->notify) {
+        vq->notify(vq);
+        return;
+    }
     if (write(vq->kick_fd, &one, sizeof(one)) < 0) {
         return; /* EAGAIN: the counter is full, so a kick is pending anyway */
     }
@@ -187,7 +207,9 @@ bool vqueue_kick(struct vqueue *vq)
 
     /* publish before looking: the device re-arms, then looks at the index again */
     atomic_thread_fence(memory_order_seq_cst);
-    if (vq->event_idx) {
+    if (vq->packed) {
+        wanted = packed_wants_kick(vq);
+    } else if (vq->event_idx) {
         event = __atomic_load_n(avail_event(vq), __ATOMIC_RELAXED);
         wanted = (uint16_t)(vq->avail_idx - event - 1) < (uint16_t)(vq->avail_idx - old);
     } else {
@@ -214,7 +236,7 @@ static void free_chain(struct vqueue *vq, uint16_t head)
     vq->slots[head].n_desc = 0;
 }
 
-int vqueue_reap(struct vqueue *vq, void **ret_token, uint32_t *ret_len)
+static int split_reap(struct vqueue *vq, void **ret_token, uint32_t *ret_len)
 {
     uint16_t idx = __atomic_load_n(&vq->used->idx, __ATOMIC_ACQUIRE);
     const struct vring_used_elem *elem = &vq->used->ring[vq->last_used & (vq->size - 1)];
@@ -235,15 +257,35 @@ int vqueue_reap(struct vqueue *vq, void **ret_token, uint32_t *ret_len)
     return 1;
 }
 
+int vqueue_reap(struct vqueue *vq, void **ret_token, uint32_t *ret_len)
+{
+    return vq->packed ? packed_reap(vq, ret_token, ret_len) : split_reap(vq, ret_token, ret_len);
+}
+
+/* States whether the next completion is to be signalled. */
+static void arm(struct vqueue *vq, bool wants_calls)
+{
+    if (vq->packed) {
+        packed_arm(vq, wants_calls);
+        return;
+    }
+    if (!wants_calls) {
+        vq->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    }
+    __atomic_store_n(used_event(vq), (uint16_t)(wants_calls ? vq->last_used : vq->last_used - 1),
+                     __ATOMIC_RELAXED);
+}
+
 static bool has_used(struct vqueue *vq)
 {
-    return __atomic_load_n(&vq->used->idx, __ATOMIC_ACQUIRE) != vq->last_used;
+    return vq->packed ? packed_has_used(vq)
+                      : __atomic_load_n(&vq->used->idx, __ATOMIC_ACQUIRE) != vq->last_used;
 }
 
 void vqueue_arm(struct vqueue *vq)
 {
     if (!vq->busy_poll && !has_used(vq)) {
-        __atomic_store_n(used_event(vq), vq->last_used, __ATOMIC_RELAXED);
+        arm(vq, true);
     }
 }
 
@@ -288,15 +330,14 @@ int vqueue_wait(struct vqueue *vq, int timeout_ms)
     uint64_t count;
 
     if (vq->busy_poll) {
-        vq->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
-        *used_event(vq) = (uint16_t)(vq->last_used - 1);
+        arm(vq, false);
         return spin(vq, deadline);
     }
     while (!has_used(vq)) {
         int64_t left = deadline - frontend_now_ms();
         struct pollfd pfd = {.fd = vq->call_fd, .events = POLLIN};
 
-        __atomic_store_n(used_event(vq), vq->last_used, __ATOMIC_RELAXED);
+        arm(vq, true);
         /* arm before the last look: the device publishes, then looks at the event index */
         atomic_thread_fence(memory_order_seq_cst);
         if (vq->spin_us) {

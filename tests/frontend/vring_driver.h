@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The driver's side of a split virtqueue, as a guest kernel runs it.
+ * The driver's side of a virtqueue, split or packed (vring_packed.c), as a guest kernel runs it.
  *
  * One queue belongs to one thread at a time. Buffers are segments of guest memory; a chain is
  * added with its readable segments first. What the device hands back is checked: an id that is
@@ -43,6 +43,7 @@ struct vqueue {
     unsigned index;
     unsigned size;
     bool event_idx;
+    bool packed;      /* set before vqueue_reset() */
     bool indirect;    /* every chain longer than one descriptor goes through a table */
     bool busy_poll;   /* wait by looking at the used index, no interrupts wanted */
     unsigned spin_us; /* look at it for so long before sleeping, interrupts wanted: as KVM halts */
@@ -64,6 +65,19 @@ struct vqueue {
     unsigned n_free;
     struct vq_slot *slots;
 
+    /* packed: the same memory in other forms, and wrap counters beside the indices above */
+    struct vring_packed_desc *packed_desc;
+    struct vring_packed_desc_event *driver_event;
+    const struct vring_packed_desc_event *device_event;
+    bool avail_wrap;
+    bool used_wrap;
+    unsigned n_unkicked; /* descriptors made available since a kick was last considered */
+    uint16_t *ids;       /* a stack of free buffer ids, n_ids high */
+    unsigned n_ids;
+
+    void (*notify)(struct vqueue *vq); /* instead of the kick descriptor, if set */
+    void *notify_opaque;
+
     uint64_t n_kicks; /* how often the device was woken, for tests of notification suppression */
     uint64_t n_calls; /* interrupts taken */
 };
@@ -80,8 +94,14 @@ static inline uint64_t ram_gpa(const struct guest_ram *ram, const void *p)
 int vqueue_init(struct vqueue *vq, struct guest_ram *ram, unsigned index, unsigned size);
 void vqueue_done(struct vqueue *vq);
 
-/* Forgets everything in flight and starts at ring position `base`, as after a device reset. */
+/*
+ * Forgets everything in flight and starts at ring position `base`, as after a device reset; a
+ * packed ring starts at its beginning.
+ */
 void vqueue_reset(struct vqueue *vq, uint16_t base);
+
+/* The position as SET_VRING_BASE says it, when nothing is in flight. */
+uint32_t vqueue_base(const struct vqueue *vq);
 
 /* Adds a chain, readable segments first. 0, -ENOSPC when the ring is full, -E2BIG never fits. */
 int vqueue_add(struct vqueue *vq, const struct vq_seg *segs, unsigned n_out, unsigned n_in,

@@ -247,6 +247,10 @@ static void every_queue_is_served(void)
         {.features_off = VU_F_PROTOCOL_FEATURES}, /* rings start enabled then */
         {.protocol_off = VU_PROTOCOL_F_REPLY_ACK | VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS},
         {.busy_poll = true},
+        {.packed = true},
+        {.packed = true, .features_off = VU_F_EVENT_IDX, .direct = true},
+        {.packed = true, .queue_size = 7, .direct = true, .busy_poll = true},
+        {.packed = true, .queue_size = 2, .direct = true},
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(configs); i++) {
@@ -262,6 +266,8 @@ static void every_queue_is_served(void)
         tear_down(&bed);
     }
 }
+
+#define PACKED 0x1000u /* in the argument of a test, besides microseconds to poll for */
 
 struct load {
     struct bed *bed;
@@ -314,12 +320,13 @@ static void *load_queue(void *opaque)
 /* More than 65536 chains in all on two queues: the index wraps, answers come from two threads. */
 static void a_deep_load_loses_nothing(gconstpointer data)
 {
-    const struct vmm_config config = {.request_queues = 3};
+    const struct vmm_config config = {
+        .request_queues = 3, .packed = GPOINTER_TO_UINT(data) & PACKED, .queue_size = 64};
     struct bed bed;
     struct load loads[4];
     pthread_t threads[4];
 
-    set_up(&bed, &config, GPOINTER_TO_UINT(data));
+    set_up(&bed, &config, GPOINTER_TO_UINT(data) & ~PACKED);
     for (unsigned q = 0; q < 4; q++) {
         loads[q] = (struct load){&bed, q, ram_alloc(&bed.vmm.ram, (size_t)64 * 128, 64)};
         /* just below the wrap of the index */
@@ -337,9 +344,10 @@ static void a_deep_load_loses_nothing(gconstpointer data)
 }
 
 /* A front end that changes everything it may while requests run. */
-static void rings_keep_running_through_changes(void)
+static void rings_keep_running_through_changes(gconstpointer data)
 {
-    const struct vmm_config config = {.request_queues = 3};
+    const struct vmm_config config = {.request_queues = 3,
+                                      .packed = GPOINTER_TO_UINT(data) & PACKED};
     struct bed bed;
     struct load loads[3];
     pthread_t threads[3];
@@ -519,8 +527,7 @@ static void a_missing_or_full_call_descriptor_blocks_nobody(void)
     struct vqueue *vq = NULL;
     uint64_t index = 1 | VHOST_USER_NOFD;
     uint64_t full = UINT64_MAX - 1;
-    auto_fd
-    call = eventfd(0, EFD_CLOEXEC); /* a write blocks when it is full */
+    auto_fd call = eventfd(0, EFD_CLOEXEC); /* a write blocks when it is full */
 
     set_up(&bed, NULL, 0);
     vq = &bed.vmm.queues[1];
@@ -618,10 +625,9 @@ static const struct refusal {
 
 static int send_refusal(struct bed *bed, const struct refusal *r)
 {
-    auto_fd
-    fd = r->fd_kind == 'e'   ? eventfd(0, EFD_CLOEXEC)
-         : r->fd_kind == 'f' ? memfd_create("f", MFD_CLOEXEC)
-                             : -1;
+    auto_fd fd = r->fd_kind == 'e'   ? eventfd(0, EFD_CLOEXEC)
+                 : r->fd_kind == 'f' ? memfd_create("f", MFD_CLOEXEC)
+                                     : -1;
 
     return vmm_msg(&bed->vmm, r->request, r->words, r->size, &fd, fd >= 0 ? 1 : 0);
 }
@@ -716,7 +722,14 @@ int main(int argc, char **argv)
                          a_deep_load_loses_nothing);
     g_test_add_data_func("/vhost_user/a_deep_load_loses_nothing/polling", GUINT_TO_POINTER(20),
                          a_deep_load_loses_nothing);
-    ADD(rings_keep_running_through_changes);
+    g_test_add_data_func("/vhost_user/a_deep_load_loses_nothing/packed", GUINT_TO_POINTER(PACKED),
+                         a_deep_load_loses_nothing);
+    g_test_add_data_func("/vhost_user/a_deep_load_loses_nothing/packed_polling",
+                         GUINT_TO_POINTER(PACKED | 20), a_deep_load_loses_nothing);
+    g_test_add_data_func("/vhost_user/rings_keep_running_through_changes/split", NULL,
+                         rings_keep_running_through_changes);
+    g_test_add_data_func("/vhost_user/rings_keep_running_through_changes/packed",
+                         GUINT_TO_POINTER(PACKED), rings_keep_running_through_changes);
     ADD(stopping_a_ring_completes_what_waits);
     ADD(a_disabled_ring_waits);
     ADD(chains_may_come_back_to_a_disabled_ring);
