@@ -10,6 +10,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "config.h"
+
 static void *target(struct line *line, const struct row *row)
 {
     return (char *)line + row->offset;
@@ -269,6 +271,8 @@ const struct row option_rows[] = {
      .help = "Announce this tag (not with QEMU, which has its own)"},
     {"mount", 0, LONG, "DIR", set_string, OPT(mount_dir),
      .help = "Serve the share to this host at DIR, without a guest"},
+    {"mount-options", 0, LONG, "LIST", set_string, OPT(mount_options),
+     .help = "With --mount: options for it as for mount(8), such as noatime,suid,dev"},
 
     /* what the guest sees */
     {"cache", 0, BOTH, "MODE", set_choice, OPT(cache), .choices = cache_choices,
@@ -402,7 +406,10 @@ static const struct {
     const char *only;
     const char *except;
 } not_yet[] = {
+#if !HAVE_LOCAL_MOUNT
     {"mount"},
+    {"mount-options"},
+#endif
     {"metrics"},
     {"trace"},
     {"exclusive"},

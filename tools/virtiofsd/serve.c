@@ -17,6 +17,7 @@
 #include "host/caps.h"
 #include "host/limits.h"
 #include "host/seccomp.h"
+#include "local/mount.h"
 #include "request/request.h"
 #include "request/worker.h"
 #include "transport/vhost_user.h"
@@ -58,7 +59,7 @@ static int confine(const struct options *options)
     return limits_forbid_core_dumps();
 }
 
-static int close_filter(const struct options *options)
+static int close_filter(const struct options *options, bool has_mount)
 {
     static const enum filter_action actions[] = {
         [SECCOMP_KILL] = FILTER_KILL,
@@ -66,7 +67,8 @@ static int close_filter(const struct options *options)
         [SECCOMP_TRAP] = FILTER_TRAP,
         [SECCOMP_NONE] = FILTER_NONE,
     };
-    const struct syscall_rule *const tables[] = {pt_syscalls, transport_syscalls, NULL};
+    const struct syscall_rule *const tables[] = {
+        pt_syscalls, has_mount ? local_syscalls : transport_syscalls, NULL};
     g_autofree char *error = NULL;
     int err = seccomp_install(actions[options->seccomp], tables, &error);
 
@@ -176,27 +178,55 @@ static enum vu_end serve_front_end(const struct serve_config *serving, struct fu
     return vu_serve(serving->conn_fd, serving->stop_fd, &config, &device);
 }
 
+static int run_front_end(const struct serve_config *config, struct fuse_session *session)
+{
+    enum vu_end end = VU_END_ERROR;
+
+    log_info("a front end has connected");
+    end = serve_front_end(config, session);
+    if (end == VU_END_DISCONNECT) {
+        log_info("the front end has disconnected");
+    }
+    return end == VU_END_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Requests that read or write may wait for the disk here, so there are more threads than cores. */
+static int run_mount(const struct serve_config *config, struct fuse_session *session)
+{
+    struct local_device device = {
+        .thread_init = on_thread_init,
+        .serve = on_chain,
+        .cancel_waiting = on_cancel_waiting,
+        .opaque = session,
+        .threads = CLAMP(config->processors * 2, 4, 32),
+        .chain_user_size = REQUEST_SIZE,
+    };
+    enum local_end end = local_serve(config->mount, config->stop_fd, &device);
+
+    if (end == LOCAL_END_UNMOUNTED) {
+        log_info("'%s' was unmounted", config->options->mount_dir);
+    }
+    return end == LOCAL_END_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int serve(const struct serve_config *config)
 {
     const struct options *options = config->options;
     struct fuse_session session = {.config = fuse_config_of(options)};
-    enum vu_end end = VU_END_ERROR;
+    int status = EXIT_FAILURE;
 
     umask(0); /* the guest's kernel has applied the caller's */
-    if (confine(options) < 0 || make_fs(config, &session.fs) < 0 || close_filter(options) < 0) {
+    if (confine(options) < 0 || make_fs(config, &session.fs) < 0 ||
+        close_filter(options, config->mount != NULL) < 0) {
         return EXIT_FAILURE;
     }
     session.config.export_handles = pt_can_export(session.fs);
     fuse_start_locks(&session, on_thread_init);
     session.workers = make_workers(options, &session);
-    log_info("a front end has connected");
-    end = serve_front_end(config, &session);
-    if (end == VU_END_DISCONNECT) {
-        log_info("the front end has disconnected");
-    }
+    status = config->mount ? run_mount(config, &session) : run_front_end(config, &session);
     worker_pool_free(session.workers);
     fuse_stop_locks(&session);
     fuse_session_reset(&session);
     pt_fs_free(session.fs);
-    return end == VU_END_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }
