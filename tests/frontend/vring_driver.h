@@ -100,7 +100,7 @@ void vqueue_done(struct vqueue *vq);
  */
 void vqueue_reset(struct vqueue *vq, uint16_t base);
 
-/* The position as SET_VRING_BASE says it, when nothing is in flight. */
+/* The position as SET_VRING_BASE says it, if what the device has taken was all given back. */
 uint32_t vqueue_base(const struct vqueue *vq);
 
 /* Adds a chain, readable segments first. 0, -ENOSPC when the ring is full, -E2BIG never fits. */

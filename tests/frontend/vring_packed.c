@@ -29,10 +29,9 @@ void packed_reset(struct vqueue *vq)
 
 uint32_t packed_base(const struct vqueue *vq)
 {
-    uint32_t avail = vq->avail_idx | (uint32_t)vq->avail_wrap << 15;
-    uint32_t used = vq->last_used | (uint32_t)vq->used_wrap << 15;
+    uint32_t place = vq->last_used | (uint32_t)vq->used_wrap << 15;
 
-    return avail | used << 16;
+    return place | place << 16;
 }
 
 static void advance(const struct vqueue *vq, uint16_t *index, bool *wrap, unsigned n)

@@ -226,6 +226,7 @@ int inflight_split_start(struct inflight_queue *queue, unsigned num, uint16_t us
     if (queue->packed || num > queue->size) {
         return -EINVAL;
     }
+    queue->is_resumed = version != 0;
     if (version == 0) {
         begin_split(region, queue->size, used_idx);
         inflight_set_again(queue, NULL, 0);

@@ -28,6 +28,7 @@ struct inflight_queue {
     void *region; /* shared; see inflight.c and inflight_packed.c */
     unsigned size;
     bool packed;
+    bool is_resumed;  /* an earlier life wrote to the region: it knows where the ring is */
     uint64_t counter; /* of the next chain that is popped */
 
     uint16_t *again; /* entries to take once more, in order */

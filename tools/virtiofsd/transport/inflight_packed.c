@@ -181,6 +181,7 @@ int inflight_packed_start(struct inflight_queue *queue, unsigned num,
     if (!queue->packed || num > queue->size) {
         return -EINVAL;
     }
+    queue->is_resumed = version != 0;
     if (version == 0) {
         begin(queue, place);
         inflight_set_again(queue, NULL, 0);

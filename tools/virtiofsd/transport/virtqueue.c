@@ -83,7 +83,7 @@ static int begin_split(struct virtqueue *vq, const char **ret_why)
             return out;
         }
     }
-    if (out > 0) {
+    if (vq->inflight && vq->inflight->is_resumed) {
         /* chains are taken in order, so what was taken is what was given back and what is out */
         vq->next_avail = (uint16_t)(used_idx + out);
         vq->seen_avail = vq->next_avail;

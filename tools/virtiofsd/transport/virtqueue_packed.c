@@ -46,7 +46,7 @@ static int begin(struct virtqueue *vq, const char **ret_why)
     struct inflight_place place = {.used_idx = base >> 16 & INDEX_MASK,
                                    .used_wrap = base >> (16 + WRAP_BIT) & 1};
     unsigned taken = 0;
-    int out = 0;
+    int rc = 0;
 
     vq->next_avail = base & INDEX_MASK;
     vq->avail_wrap = base >> WRAP_BIT & 1;
@@ -55,15 +55,15 @@ static int begin(struct virtqueue *vq, const char **ret_why)
         return -EINVAL;
     }
     if (vq->inflight) {
-        out = inflight_packed_start(vq->inflight, vq->num, vq->packed_desc, &place, &taken);
-        if (out < 0) {
+        rc = inflight_packed_start(vq->inflight, vq->num, vq->packed_desc, &place, &taken);
+        if (rc < 0) {
             *ret_why = "its inflight region is none, or one of another size";
-            return out;
+            return rc;
         }
     }
     vq->used_idx = place.used_idx;
     vq->used_wrap = place.used_wrap;
-    if (out > 0) {
+    if (vq->inflight && vq->inflight->is_resumed) {
         vq->next_avail = place.used_idx;
         vq->avail_wrap = place.used_wrap;
         advance(vq, &vq->next_avail, &vq->avail_wrap, taken);
