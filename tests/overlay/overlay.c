@@ -66,8 +66,8 @@ static void fill_args(const struct ov_cell *cell, const struct proto_opts *opts,
 {
     unsigned n = 0;
 
-    args[n++] = "--overlay-upper";
-    if (cell->share->option) {
+    args[n++] = cell->plain ? "--xattr" : "--overlay-upper";
+    if (cell->share->option && !cell->plain) {
         args[n++] = cell->share->option;
     }
     for (unsigned i = 0; opts && opts->args && opts->args[i] && n < 15; i++) {

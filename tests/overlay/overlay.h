@@ -16,7 +16,8 @@
 /* One host file system and one user for the daemon. */
 struct ov_cell {
     const struct ov_share *share;
-    uid_t uid; /* 0: root */
+    uid_t uid;  /* 0: root */
+    bool plain; /* without --overlay-upper, to compare with */
 };
 
 struct ov_test {
