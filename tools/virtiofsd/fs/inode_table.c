@@ -1,75 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A hash table in stripes. The bucket follows from the folded inode number, which is also the low
- * half of the nodeid: one table serves look-ups by nodeid and by host identity alike.
+ * Identity and lookup counts; the hash table is in inode_stripe.c.
  */
 #include "fs/inode_table.h"
 
-#include <glib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/compat.h"
-
-enum { STRIPES = 64, FIRST_BUCKETS = 64 };
-
-struct stripe {
-    pthread_mutex_t lock;
-    struct inode **buckets;
-    size_t n_buckets; /* a power of two */
-    size_t n_inodes;
-} __attribute__((aligned(64))); /* two queues' stripes do not share a cache line */
-
-struct inode_table {
-    struct stripe stripes[STRIPES];
-    uint64_t root_dev;
-    struct inode *root; /* its nodeid does not follow from its identity */
-
-    size_t max_fds; /* 0: no limit */
-    bool keep_places;
-    atomic_size_t n_fds; /* descriptors that inodes hold */
-    atomic_uint hand;    /* the stripe where parking goes on */
-
-    /*
-     * Inodes whose host identity changed since they were added, so that the bucket no longer
-     * follows from it. Nearly always empty, and then never locked. Lock order: aliases, stripe.
-     */
-    pthread_mutex_t alias_lock;
-    GHashTable *aliases; /* &inode->id -> inode */
-    atomic_size_t n_aliases;
-};
-
-/* Inode numbers of one file system are dense: spread them. */
-static uint32_t mix(uint32_t x)
-{
-    x ^= x >> 16;
-    x *= 0x7feb352du;
-    x ^= x >> 15;
-    x *= 0x846ca68bu;
-    x ^= x >> 16;
-    return x;
-}
-
-static uint32_t fold_ino(uint64_t ino)
-{
-    return (uint32_t)(ino ^ (ino >> 32));
-}
-
-static struct stripe *stripe_of(struct inode_table *table, uint32_t folded)
-{
-    return &table->stripes[mix(folded) % STRIPES];
-}
-
-static struct inode **bucket_of(struct stripe *stripe, uint32_t folded)
-{
-    return &stripe->buckets[(mix(folded) / STRIPES) & (stripe->n_buckets - 1)];
-}
-
-static bool same_id(const struct inode_id *a, const struct inode_id *b)
-{
-    return a->ino == b->ino && a->dev == b->dev && a->mnt_id == b->mnt_id;
-}
+#include "fs/inode_stripe.h"
 
 static guint id_hash(gconstpointer key)
 {
@@ -149,83 +89,6 @@ void inode_unref(struct inode *inode)
     }
 }
 
-static struct inode *find_nodeid(struct stripe *stripe, uint64_t nodeid)
-{
-    struct inode *inode = *bucket_of(stripe, (uint32_t)nodeid);
-
-    while (inode && inode->nodeid != nodeid) {
-        inode = inode->next;
-    }
-    return inode;
-}
-
-static struct inode *find_id(struct stripe *stripe, const struct inode_id *id)
-{
-    struct inode *inode = *bucket_of(stripe, fold_ino(id->ino));
-
-    while (inode && !same_id(&inode->id, id)) {
-        inode = inode->next;
-    }
-    return inode;
-}
-
-/* Doubles the buckets when chains grow; without memory they stay longer. */
-static void maybe_grow(struct stripe *stripe)
-{
-    size_t wider = stripe->n_buckets * 2;
-    struct inode **old = stripe->buckets;
-    size_t n_old = stripe->n_buckets;
-
-    if (stripe->n_inodes < stripe->n_buckets || wider > (1u << 26)) {
-        return;
-    }
-    stripe->buckets = g_try_new0(struct inode *, wider);
-    if (!stripe->buckets) {
-        stripe->buckets = old;
-        return;
-    }
-    stripe->n_buckets = wider;
-    for (size_t i = 0; i < n_old; i++) {
-        struct inode *inode = old[i];
-
-        while (inode) {
-            struct inode *next = inode->next;
-            struct inode **bucket = bucket_of(stripe, (uint32_t)inode->nodeid);
-
-            inode->next = *bucket;
-            *bucket = inode;
-            inode = next;
-        }
-    }
-    g_free(old);
-}
-
-static void link_inode(struct stripe *stripe, struct inode *inode)
-{
-    struct inode **bucket = NULL;
-
-    maybe_grow(stripe);
-    bucket = bucket_of(stripe, (uint32_t)inode->nodeid);
-    inode->next = *bucket;
-    *bucket = inode;
-    inode->linked = true;
-    stripe->n_inodes++;
-}
-
-/* Takes the inode out; the table's reference is now the caller's. */
-static void unlink_inode(struct stripe *stripe, struct inode *inode)
-{
-    struct inode **at = bucket_of(stripe, (uint32_t)inode->nodeid);
-
-    while (*at != inode) {
-        at = &(*at)->next;
-    }
-    *at = inode->next;
-    inode->linked = false;
-    inode->nlookup = 0;
-    stripe->n_inodes--;
-}
-
 /* Files of other devices in the share get other upper halves; the same ones after a restart. */
 static uint32_t dev_salt(const struct inode_table *table, uint64_t dev)
 {
@@ -239,7 +102,7 @@ static uint64_t pick_nodeid(const struct inode_table *table, struct stripe *stri
     uint32_t high = token ^ dev_salt(table, id->dev);
     uint64_t nodeid = ((uint64_t)high << 32) | fold_ino(id->ino);
 
-    while (nodeid <= FUSE_ROOT_ID || find_nodeid(stripe, nodeid)) {
+    while (nodeid <= FUSE_ROOT_ID || stripe_find_nodeid(stripe, nodeid)) {
         nodeid += 1ull << 32; /* ends: a stripe holds far fewer than 2^32 inodes */
     }
     return nodeid;
@@ -254,7 +117,7 @@ struct inode *inode_table_get(struct inode_table *table, uint64_t nodeid)
         return table->root ? inode_ref(table->root) : NULL;
     }
     pthread_mutex_lock(&stripe->lock);
-    inode = find_nodeid(stripe, nodeid);
+    inode = stripe_find_nodeid(stripe, nodeid);
     if (inode) {
         inode->used = true;
         inode_ref(inode);
@@ -296,128 +159,6 @@ static bool is_same_file(const struct inode *known, const struct inode *found)
                               known->birth == found->birth && known->type == found->type);
 }
 
-/* Nobody but the table and the guest's numbers has it, and it can be opened anew. */
-static bool may_park(const struct inode_table *table, const struct inode *inode)
-{
-    return inode->fd >= 0 && !inode->aliased && atomic_load(&inode->refs) == 1 &&
-           (inode->generation != 0 || (table->keep_places && inode->place));
-}
-
-/* Takes the descriptors of up to n inodes of a stripe that were not used for a round. */
-static size_t park_in(struct inode_table *table, struct stripe *stripe, int *fds, size_t n)
-{
-    size_t found = 0;
-
-    pthread_mutex_lock(&stripe->lock);
-    for (size_t b = 0; b < stripe->n_buckets && found < n; b++) {
-        for (struct inode *inode = stripe->buckets[b]; inode && found < n; inode = inode->next) {
-            if (!may_park(table, inode)) {
-                continue;
-            }
-            if (inode->used) {
-                inode->used = false; /* a second chance */
-                continue;
-            }
-            fds[found++] = atomic_exchange(&inode->fd, -1);
-        }
-    }
-    pthread_mutex_unlock(&stripe->lock);
-    return found;
-}
-
-size_t inode_table_park(struct inode_table *table, size_t n)
-{
-    enum { AT_ONCE = 64 };
-    size_t parked = 0;
-
-    /* Two rounds: in the first all may just lose their mark. */
-    for (int i = 0; i < 2 * STRIPES && parked < n; i++) {
-        struct stripe *stripe = &table->stripes[atomic_fetch_add(&table->hand, 1) % STRIPES];
-        int fds[AT_ONCE];
-        size_t found = park_in(table, stripe, fds, MIN(n - parked, (size_t)AT_ONCE));
-
-        for (size_t f = 0; f < found; f++) {
-            (void)close(fds[f]); /* outside the lock; O_PATH: nothing to lose */
-        }
-        parked += found;
-    }
-    atomic_fetch_sub(&table->n_fds, parked);
-    return parked;
-}
-
-/* Over the limit a bunch is parked at once, so that the search costs little for each. */
-static void keep_limit(struct inode_table *table)
-{
-    if (table->max_fds > 0 &&
-        atomic_load_explicit(&table->n_fds, memory_order_relaxed) > table->max_fds) {
-        (void)inode_table_park(table, table->max_fds / 8 + 1);
-    }
-}
-
-void inode_table_set_parking(struct inode_table *table, size_t max_fds, bool keep_places)
-{
-    table->max_fds = max_fds;
-    table->keep_places = keep_places;
-}
-
-void inode_table_unpark(struct inode_table *table, struct inode *inode, int fd)
-{
-    struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
-
-    pthread_mutex_lock(&stripe->lock);
-    if (inode->fd < 0) {
-        inode->fd = fd;
-        atomic_fetch_add_explicit(&table->n_fds, 1, memory_order_relaxed);
-        fd = -1;
-    }
-    pthread_mutex_unlock(&stripe->lock);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    keep_limit(table);
-}
-
-void inode_table_note_place(struct inode_table *table, struct inode *inode, uint64_t dir,
-                            const char *name)
-{
-    struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
-    size_t size = strlen(name) + 1;
-    struct inode_place *place = NULL;
-
-    if (!table->keep_places || inode == table->root) {
-        return;
-    }
-    pthread_mutex_lock(&stripe->lock);
-    if (!inode->place || inode->place->dir != dir || strcmp(inode->place->name, name) != 0) {
-        place = g_try_malloc(sizeof(*place) + size); /* without memory it cannot be parked */
-    }
-    if (place) {
-        place->dir = dir;
-        memcpy(place->name, name, size);
-        g_free(inode->place);
-        inode->place = place;
-    }
-    pthread_mutex_unlock(&stripe->lock);
-}
-
-struct inode_place *inode_table_get_place(struct inode_table *table, struct inode *inode)
-{
-    struct stripe *stripe = stripe_of(table, (uint32_t)inode->nodeid);
-    struct inode_place *copy = NULL;
-
-    pthread_mutex_lock(&stripe->lock);
-    if (inode->place) {
-        size_t size = sizeof(*copy) + strlen(inode->place->name) + 1;
-
-        copy = g_try_malloc(size);
-        if (copy) {
-            memcpy(copy, inode->place, size);
-        }
-    }
-    pthread_mutex_unlock(&stripe->lock);
-    return copy;
-}
-
 struct inode *inode_table_add(struct inode_table *table, int fd, const struct statx *st,
                               uint32_t token, bool whiteout)
 {
@@ -433,10 +174,10 @@ struct inode *inode_table_add(struct inode_table *table, int fd, const struct st
     inode->whiteout = whiteout;
     stripe = stripe_of(table, fold_ino(inode->id.ino));
     pthread_mutex_lock(&stripe->lock);
-    faster = find_id(stripe, &inode->id);
+    faster = stripe_find_id(stripe, &inode->id);
     if (faster && !is_same_file(faster, inode)) {
         dead = faster; /* parked, and its inode number has a new owner: the old one is no more */
-        unlink_inode(stripe, dead);
+        stripe_unlink(stripe, dead);
         faster = NULL;
     }
     if (faster) {
@@ -450,7 +191,7 @@ struct inode *inode_table_add(struct inode_table *table, int fd, const struct st
         inode->nodeid = pick_nodeid(table, stripe, &inode->id, token);
         inode->nlookup = 1;
         inode->used = true;
-        link_inode(stripe, inode);
+        stripe_link(stripe, inode);
     }
     pthread_mutex_unlock(&stripe->lock);
     inode_unref(dead);
@@ -459,7 +200,7 @@ struct inode *inode_table_add(struct inode_table *table, int fd, const struct st
         inode_unref(inode);
         inode = faster;
     }
-    keep_limit(table);
+    inode_table_keep_limit(table);
     return inode;
 }
 
@@ -542,7 +283,7 @@ struct inode *inode_table_find(struct inode_table *table, const struct inode_id 
         return inode_ref(table->root);
     }
     pthread_mutex_lock(&stripe->lock);
-    inode = find_id(stripe, id);
+    inode = stripe_find_id(stripe, id);
     if (inode && inode->fd < 0) {
         inode = NULL;
     } else if (inode) {
@@ -564,12 +305,12 @@ void inode_table_count_lookup(struct inode_table *table, struct inode *inode)
     pthread_mutex_lock(&stripe->lock);
     if (!inode->linked) {
         /* Forgotten by a racing FORGET or INIT. Its number may live on in another object. */
-        struct inode *heir = find_nodeid(stripe, inode->nodeid);
+        struct inode *heir = stripe_find_nodeid(stripe, inode->nodeid);
 
         if (heir) {
             inode = heir;
         } else {
-            link_inode(stripe, inode_ref(inode));
+            stripe_link(stripe, inode_ref(inode));
         }
     }
     inode->nlookup++;
@@ -587,12 +328,12 @@ bool inode_table_forget(struct inode_table *table, uint64_t nodeid, uint64_t n)
         return true;
     }
     pthread_mutex_lock(&stripe->lock);
-    inode = find_nodeid(stripe, nodeid);
+    inode = stripe_find_nodeid(stripe, nodeid);
     if (inode) {
         sound = n <= inode->nlookup;
         inode->nlookup -= MIN(n, inode->nlookup);
         if (inode->nlookup == 0) {
-            unlink_inode(stripe, inode);
+            stripe_unlink(stripe, inode);
             gone = inode;
         }
     }
@@ -615,7 +356,7 @@ static struct inode *take_any(struct stripe *stripe, size_t *at)
     }
     if (*at < stripe->n_buckets) {
         inode = stripe->buckets[*at];
-        unlink_inode(stripe, inode);
+        stripe_unlink(stripe, inode);
     }
     pthread_mutex_unlock(&stripe->lock);
     return inode;
