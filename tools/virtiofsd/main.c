@@ -388,8 +388,10 @@ static int accept_front_end(struct daemon *daemon, int *ret_fd)
         }
         return err;
     }
-    (void)close(daemon->listen_fd); /* one front end in a life: who comes next is refused */
-    daemon->listen_fd = -1;
+    if (!daemon->options.keep_listening) {
+        (void)close(daemon->listen_fd); /* one front end in a life: who comes next is refused */
+        daemon->listen_fd = -1;
+    }
     return 0;
 }
 
@@ -415,6 +417,7 @@ static int wait_and_serve(struct daemon *daemon)
     if (err < 0) {
         return err == -ECANCELED ? EXIT_SUCCESS : EXIT_FAILURE;
     }
+    serving.listen_fd = daemon->listen_fd;
     err = sandbox_enter(&config, &serving.sandbox, &error);
     if (err < 0) {
         log_error("%s", error);

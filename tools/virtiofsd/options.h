@@ -84,6 +84,7 @@ struct options {
     char *mount_dir;
     char *mount_options; /* with mount_dir: for mount(8), separated by commas */
     int fd;              /* a listening socket, or OPTIONS_FD_NONE */
+    bool keep_listening; /* one front end after the other */
 
     /* What the guest sees. */
     enum cache_mode cache;

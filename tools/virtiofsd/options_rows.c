@@ -269,6 +269,8 @@ const struct row option_rows[] = {
      .help = "Accept on this inherited, already listening socket instead"},
     {"tag", 0, LONG, "TAG", set_tag, OPT(tag),
      .help = "Announce this tag (not with QEMU, which has its own)"},
+    {"keep-listening", 0, LONG, NULL, set_true, OPT(keep_listening),
+     .help = "Serve the next front end when one has left; default: end"},
     {"mount", 0, LONG, "DIR", set_string, OPT(mount_dir),
      .help = "Serve the share to this host at DIR, without a guest"},
     {"mount-options", 0, LONG, "LIST", set_string, OPT(mount_options),
@@ -407,13 +409,9 @@ static const struct {
     const char *except;
 } not_yet[] = {
 #if !HAVE_LOCAL_MOUNT
-    {"mount"},
-    {"mount-options"},
+    {"mount"},   {"mount-options"},
 #endif
-    {"metrics"},
-    {"trace"},
-    {"exclusive"},
-    {"security-label", .except = "never"},
+    {"metrics"}, {"trace"},         {"exclusive"}, {"security-label", .except = "never"},
 };
 
 /* Compares a name as it was written with a row's; words write '_' for '-'. */

@@ -68,7 +68,8 @@ static int close_filter(const struct options *options, bool has_mount)
         [SECCOMP_NONE] = FILTER_NONE,
     };
     const struct syscall_rule *const tables[] = {
-        pt_syscalls, has_mount ? local_syscalls : transport_syscalls, NULL};
+        pt_syscalls, has_mount ? local_syscalls : transport_syscalls,
+        options->keep_listening ? transport_accept_syscalls : NULL, NULL};
     g_autofree char *error = NULL;
     int err = seccomp_install(actions[options->seccomp], tables, &error);
 
@@ -133,6 +134,7 @@ static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
         .writeback = options->writeback,
         .allow_direct_io = options->allow_direct_io,
         .preserve_noatime = options->preserve_noatime,
+        .kills_priv = options->killpriv_v2,
         .uids = config->uids,
         .gids = config->gids,
         .overlay = config->overlay,
@@ -159,7 +161,8 @@ static struct worker_pool *make_workers(const struct options *options, struct fu
     return threads > 0 ? worker_pool_new((unsigned)threads, on_thread_init, session) : NULL;
 }
 
-static enum vu_end serve_front_end(const struct serve_config *serving, struct fuse_session *session)
+static enum vu_end serve_front_end(const struct serve_config *serving, int conn_fd,
+                                   struct fuse_session *session)
 {
     const struct options *options = serving->options;
     struct vu_config config = {
@@ -175,19 +178,40 @@ static enum vu_end serve_front_end(const struct serve_config *serving, struct fu
         .opaque = session,
     };
 
-    return vu_serve(serving->conn_fd, serving->stop_fd, &config, &device);
+    return vu_serve(conn_fd, serving->stop_fd, &config, &device);
 }
 
-static int run_front_end(const struct serve_config *config, struct fuse_session *session)
+/* The next front end finds the share as the first one did. False when it is time to end. */
+static bool accept_next(const struct serve_config *config, struct fuse_session *session,
+                        int *ret_fd)
+{
+    int err = 0;
+
+    if (config->listen_fd < 0) {
+        return false;
+    }
+    fuse_session_reset(session);
+    err = vu_accept(config->listen_fd, config->stop_fd, ret_fd);
+    if (err < 0 && err != -ECANCELED) {
+        log_error("no further front end can connect: %s", strerror(-err));
+    }
+    return err == 0;
+}
+
+static enum vu_end run_front_end(const struct serve_config *config, struct fuse_session *session)
 {
     enum vu_end end = VU_END_ERROR;
+    int conn_fd = config->conn_fd;
 
-    log_info("a front end has connected");
-    end = serve_front_end(config, session);
-    if (end == VU_END_DISCONNECT) {
-        log_info("the front end has disconnected");
-    }
-    return end == VU_END_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
+    do {
+        log_info("a front end has connected");
+        end = serve_front_end(config, conn_fd, session);
+        if (end == VU_END_DISCONNECT) {
+            log_info("the front end has disconnected");
+        }
+    } while ((end == VU_END_DISCONNECT || end == VU_END_ERROR) &&
+             accept_next(config, session, &conn_fd));
+    return end;
 }
 
 /* Requests that read or write may wait for the disk here, so there are more threads than cores. */
@@ -209,24 +233,42 @@ static int run_mount(const struct serve_config *config, struct fuse_session *ses
     return end == LOCAL_END_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static void free_session(struct fuse_session *session)
+{
+    worker_pool_free(session->workers);
+    fuse_stop_locks(session);
+    fuse_session_reset(session);
+    pt_fs_free(session->fs);
+    g_free(session);
+}
+
 int serve(const struct serve_config *config)
 {
     const struct options *options = config->options;
-    struct fuse_session session = {.config = fuse_config_of(options)};
-    int status = EXIT_FAILURE;
+    struct fuse_session *session = g_new0(struct fuse_session, 1);
+    enum vu_end end = VU_END_STOP;
+    int status = EXIT_SUCCESS;
 
+    session->config = fuse_config_of(options);
     umask(0); /* the guest's kernel has applied the caller's */
-    if (confine(options) < 0 || make_fs(config, &session.fs) < 0 ||
+    if (confine(options) < 0 || make_fs(config, &session->fs) < 0 ||
         close_filter(options, config->mount != NULL) < 0) {
         return EXIT_FAILURE;
     }
-    session.config.export_handles = pt_can_export(session.fs);
-    fuse_start_locks(&session, on_thread_init);
-    session.workers = make_workers(options, &session);
-    status = config->mount ? run_mount(config, &session) : run_front_end(config, &session);
-    worker_pool_free(session.workers);
-    fuse_stop_locks(&session);
-    fuse_session_reset(&session);
-    pt_fs_free(session.fs);
+    session->config.export_handles = pt_can_export(session->fs);
+    fuse_start_locks(session, on_thread_init);
+    session->workers = make_workers(options, session);
+    if (config->mount) {
+        status = run_mount(config, session);
+    } else {
+        end = run_front_end(config, session);
+        status = end == VU_END_ERROR ? EXIT_FAILURE : EXIT_SUCCESS;
+    }
+    if (end == VU_END_HUNG) {
+        /* its requests are still in there: whoever waits for them, waits for the host */
+        log_error("the host does not answer some requests; ending without them");
+        return status;
+    }
+    free_session(session);
     return status;
 }

@@ -21,7 +21,8 @@ struct serve_config {
     struct sandbox_result sandbox;
     int conn_fd; /* the connected front end; taken over; -1 with a mount */
     struct local_mount *mount; /* of --mount, still the caller's; NULL with a front end */
-    int stop_fd; /* readable: end */
+    int listen_fd; /* where the next one connects, still the caller's; or -1: there is none */
+    int stop_fd;   /* readable: end */
 };
 
 /*

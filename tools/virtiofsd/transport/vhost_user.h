@@ -18,6 +18,9 @@
 /* What serving a front end asks of the kernel (base/syscall_rule.h). */
 extern const struct syscall_rule transport_syscalls[];
 
+/* And waiting for the next one. */
+extern const struct syscall_rule transport_accept_syscalls[];
+
 struct vu_config {
     const char *tag;         /* NULL: PROTOCOL_F_CONFIG is not offered */
     unsigned request_queues; /* what the config space recommends; 1 to VU_MAX_QUEUES - 1 */

@@ -13,3 +13,5 @@ const struct syscall_rule transport_syscalls[] = {
     {"ftruncate"},     {"ftruncate64"}, /* of a memory file with inflight regions */
     {"memfd_create"},  {"recvmsg"},     {"sendmsg"},     {0},
 };
+
+const struct syscall_rule transport_accept_syscalls[] = {{"accept4"}, {0}};
