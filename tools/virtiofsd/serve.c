@@ -21,6 +21,7 @@
 #include "request/request.h"
 #include "request/worker.h"
 #include "transport/vhost_user.h"
+#include "transport/vu_listen.h"
 
 /* Enough that 64 reads which each wait for a disk are done in two rounds. */
 enum { DEFAULT_WORKERS = 32 };
