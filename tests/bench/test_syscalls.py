@@ -3,10 +3,10 @@
 
 A table says for each workload what the floor is (an experiment that does the least a daemon can
 do, see docs/performance.rst) and what the daemon needs now. More than "now" fails; so does a whole
-call less, because then the table is out of date and would let the gain slip away again. All at depth 1 with
-a guest that lets the daemon fall asleep: two of the calls of every request are the wait for the
-kick and the signal. (The experiment's own figures for write and untar, 2.6 and 26.7, have some of
-these waits missing, because its daemon was not always asleep.)
+call less, because then the table is out of date and would let the gain slip away again. All at
+depth 1 with a guest that lets the daemon fall asleep: two of the calls of every request are the
+wait for the kick and the signal. (The experiment's own figures for write and untar, 2.6 and 26.7,
+have some of these waits missing, because its daemon was not always asleep.)
 
     VFSBENCH=... VIRTIOFSD=... test_syscalls.py [WORKLOAD...]        prints TAP
 """
@@ -78,7 +78,8 @@ def main():
         now, floor = TABLE[name]
         calls, by_name = found.get(name, (None, {}))
         good = calls is not None and now - LESS < calls <= now + MORE * max(1, now / 3)
-        at = f"{calls:.2f} system calls, {now} in the table, floor {floor}" if calls else "no result"
+        at = (f"{calls:.2f} system calls, {now} in the table, floor {floor}"
+              if calls is not None else "no result")
         print(f"{'ok' if good else 'not ok'} {number} - {name}: {at}")
         if not good:
             for call, times in sorted(by_name.items(), key=lambda item: -item[1]):
