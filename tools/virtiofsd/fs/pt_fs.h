@@ -87,9 +87,11 @@ int pt_lookup_new(struct pt_fs *fs, struct inode *dir, const char *name, struct 
 /* The same for an open file, whatever its name is by now. */
 int pt_lookup_fd(struct pt_fs *fs, struct inode *dir, int fd, struct pt_entry *ret,
                  struct inode **ret_inode);
-/* Fills ret for an inode on which a lookup was counted; `dir` NULL: not known. */
-void pt_fill_entry(const struct inode *dir, const struct inode *inode, const struct statx *st,
-                   struct pt_entry *ret);
+/*
+ * Fills the rest of ret, whose attributes are there, for an inode on which a lookup was counted;
+ * `dir` NULL: not known.
+ */
+void pt_fill_entry(const struct inode *dir, const struct inode *inode, struct pt_entry *ret);
 
 /* security.capability that a map stores under another name is ours to drop (CVE-2021-20263). */
 void pt_drop_mapped_caps(struct pt_fs *fs, struct inode *inode);

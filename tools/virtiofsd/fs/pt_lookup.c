@@ -23,14 +23,12 @@ static void learn(struct inode *dir, bool was_known)
     atomic_store_explicit(&dir->known_bias, bias, memory_order_relaxed);
 }
 
-void pt_fill_entry(const struct inode *dir, const struct inode *inode, const struct statx *st,
-                   struct pt_entry *ret)
+void pt_fill_entry(const struct inode *dir, const struct inode *inode, struct pt_entry *ret)
 {
     ret->nodeid = inode->nodeid;
     ret->generation = inode->generation;
     ret->submount = dir && S_ISDIR(inode->type) &&
                     (dir->id.dev != inode->id.dev || dir->id.mnt_id != inode->id.mnt_id);
-    ret->st = *st;
 }
 
 /*
@@ -125,7 +123,7 @@ static int find_or_add(struct pt_fs *fs, struct inode *dir, const char *name, st
 static void show(struct pt_fs *fs, struct inode *dir, struct inode *inode, struct pt_entry *ret)
 {
     pt_present(fs, inode, &ret->st);
-    pt_fill_entry(dir, inode, &ret->st, ret);
+    pt_fill_entry(dir, inode, ret);
 }
 
 static void note_name(struct pt_fs *fs, const struct inode *dir, const char *name,
@@ -205,7 +203,7 @@ static int lookup_self(struct pt_fs *fs, struct inode *inode, struct pt_entry *r
         return err;
     }
     inode_table_count_lookup(fs->inodes, inode);
-    pt_fill_entry(NULL, inode, &ret->st, ret);
+    pt_fill_entry(NULL, inode, ret);
     return 0;
 }
 

@@ -133,7 +133,7 @@ int pt_link(struct pt_fs *fs, uint64_t nodeid, uint64_t parent, const char *name
     if (fs->hints) {
         name_hints_set(fs->hints, parent, name, nodeid);
     }
-    pt_fill_entry(dir, inode, &ret->st, ret);
+    pt_fill_entry(dir, inode, ret);
     return 0;
 }
 
