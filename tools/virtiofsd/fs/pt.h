@@ -47,6 +47,7 @@ struct pt_config {
     bool writeback;                  /* the guest caches writes: it may read what it only writes */
     bool allow_direct_io;
     bool preserve_noatime;
+    bool kills_priv; /* the guest leaves it to chown to take set-id bits and capabilities away */
     const struct idmap *uids, *gids; /* NULL: ids pass unchanged; outlive the file system */
     struct pt_overlay overlay;
     bool partial_ids;              /* a user namespace that does not have every id */

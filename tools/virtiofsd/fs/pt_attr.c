@@ -128,20 +128,68 @@ static int set_times(const struct inode *inode, const struct pt_setattr *attr)
     return utimensat(AT_FDCWD, name.text, times, 0) < 0 ? -errno : 0;
 }
 
+/* What the host takes from a regular file with chown(2) and truncate(2). */
+struct privileges {
+    mode_t set_id; /* 0, or the whole mode */
+    ssize_t caps_len;
+    char caps[PT_CAPS_MAX];
+};
+
+/*
+ * Without KILLPRIV_V2 the guest decides about set-id bits and capabilities: where they must go, a
+ * mode comes along or a REMOVEXATTR has come before, and where not they must stay. An overlayfs in
+ * the guest truncates and sets the owner last when it copies a file up; sudo would lose its bit.
+ */
+static bool keeps_privileges(const struct pt_fs *fs, const struct inode *inode,
+                             const struct pt_setattr *attr)
+{
+    return S_ISREG(inode->type) && (attr->valid & (PT_SET_UID | PT_SET_GID | PT_SET_SIZE)) &&
+           !(attr->valid & PT_SET_KILL_PRIV) && !fs->config.kills_priv;
+}
+
+static void note_privileges(struct pt_fs *fs, struct inode *inode, const struct pt_setattr *attr,
+                            struct privileges *ret)
+{
+    struct stat st;
+
+    ret->set_id = 0;
+    if (!(attr->valid & PT_SET_MODE) && (attr->valid & (PT_SET_UID | PT_SET_GID)) &&
+        fstat(inode->fd, &st) == 0 && (st.st_mode & (S_ISUID | S_ISGID))) {
+        ret->set_id = st.st_mode & 07777;
+    }
+    ret->caps_len = pt_read_caps(fs, inode, ret->caps);
+}
+
+static int restore_privileges(struct inode *inode, const struct privileges *kept)
+{
+    int err = kept->set_id ? set_mode(inode, kept->set_id) : 0;
+
+    return err == 0 && kept->caps_len > 0 ? pt_write_caps(inode, kept->caps, (size_t)kept->caps_len)
+                                          : err;
+}
+
 /* In the order in which a later step may depend on an earlier one: chown clears mode bits. */
 static int apply(struct pt_fs *fs, struct inode *inode, uint64_t fh, const struct pt_setattr *attr)
 {
+    bool keep = keeps_privileges(fs, inode, attr);
+    struct privileges kept;
     int err = 0;
 
+    if (keep) {
+        note_privileges(fs, inode, attr, &kept);
+    }
     if (attr->valid & (PT_SET_UID | PT_SET_GID)) {
         err = set_owner(fs, inode, attr);
-        pt_drop_mapped_caps(fs, inode);
     }
     if (err == 0 && (attr->valid & PT_SET_MODE)) {
         err = set_mode(inode, attr->mode);
     }
     if (err == 0 && (attr->valid & PT_SET_SIZE)) {
         err = set_size(fs, inode, fh, attr);
+    }
+    if (err == 0 && keep) {
+        err = restore_privileges(inode, &kept);
+    } else if (attr->valid & (PT_SET_UID | PT_SET_GID | PT_SET_SIZE)) {
         pt_drop_mapped_caps(fs, inode);
     }
     if (err == 0 && (attr->valid & (PT_SET_ATIME | PT_SET_MTIME))) {

@@ -96,4 +96,12 @@ void pt_fill_entry(const struct inode *dir, const struct inode *inode, struct pt
 /* security.capability that a map stores under another name is ours to drop (CVE-2021-20263). */
 void pt_drop_mapped_caps(struct pt_fs *fs, struct inode *inode);
 
+/*
+ * security.capability of a regular file under its own name, around a change that shall not take it:
+ * the length, or -1 for none. What the guest cannot see it cannot drop by itself; that is not kept.
+ */
+enum { PT_CAPS_MAX = 64 };
+ssize_t pt_read_caps(struct pt_fs *fs, struct inode *inode, void *ret_caps);
+int pt_write_caps(struct inode *inode, const void *caps, size_t len);
+
 #endif

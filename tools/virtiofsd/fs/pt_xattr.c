@@ -194,3 +194,19 @@ void pt_drop_mapped_caps(struct pt_fs *fs, struct inode *inode)
         atomic_store(&inode->no_mapped_caps, true);
     }
 }
+
+ssize_t pt_read_caps(struct pt_fs *fs, struct inode *inode, void *ret_caps)
+{
+    char buf[XATTR_NAME_MAX + 1];
+    const char *host = NULL;
+
+    if (!fs->config.xattr || host_name(fs, XATTR_CAPS, buf, &host) < 0 || host == buf) {
+        return -1;
+    }
+    return getxattr(pt_fd_name(inode->fd).text, host, ret_caps, PT_CAPS_MAX);
+}
+
+int pt_write_caps(struct inode *inode, const void *caps, size_t len)
+{
+    return setxattr(pt_fd_name(inode->fd).text, XATTR_CAPS, caps, len, 0) < 0 ? -errno : 0;
+}
