@@ -82,7 +82,7 @@ class Monitor:
 
 
 def qemu_command(kernel_dir, initrd, vhost_socket, accel, *, cpus=1, queues=1, memory=512,
-                 serial="stdio", reboots=False, monitor=None, append=""):
+                 serial="stdio", reboots=False, monitor=None, append="", extra=()):
     command = [
         QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-serial", serial,
         "-machine", "q35,memory-backend=mem", "-accel", accel, "-cpu", CPU[accel],
@@ -103,7 +103,7 @@ def qemu_command(kernel_dir, initrd, vhost_socket, accel, *, cpus=1, queues=1, m
         command += ["-no-reboot"]
     if monitor:
         command += ["-qmp", f"unix:{monitor},server=on,wait=off"]
-    return command
+    return [*command, *extra]
 
 
 def watch(process, timeout, on_line):

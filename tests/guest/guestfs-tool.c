@@ -11,16 +11,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fs.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include "guestfs-soak.h"
+#include "guestfs-tree.h"
 
 static int fail(const char *what)
 {
@@ -38,6 +43,7 @@ static int cmd_rename(int argc, char **argv)
         {"noreplace", RENAME_NOREPLACE},
         {"exchange", RENAME_EXCHANGE},
         {"whiteout", RENAME_WHITEOUT},
+        {"whiteout-noreplace", RENAME_WHITEOUT | RENAME_NOREPLACE},
     };
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
@@ -63,6 +69,32 @@ static int cmd_getxattr(int argc, char **argv)
         return fail("getxattr");
     }
     printf("%.*s\n", (int)size, value);
+    return 0;
+}
+
+/* A binary value, in hexadecimal digits both ways. */
+static int cmd_sethex(int argc, char **argv)
+{
+    char value[1024];
+    size_t len = 0;
+
+    for (; sscanf(argv[2] + 2 * len, "%2hhx", &value[len]) == 1; len++) {
+    }
+    return lsetxattr(argv[0], argv[1], value, len, 0) ? fail("setxattr") : 0;
+}
+
+static int cmd_gethex(int argc, char **argv)
+{
+    unsigned char value[1024];
+    ssize_t size = lgetxattr(argv[0], argv[1], value, sizeof(value));
+
+    if (size < 0) {
+        return fail("getxattr");
+    }
+    for (ssize_t i = 0; i < size; i++) {
+        printf("%02x", value[i]);
+    }
+    puts("");
     return 0;
 }
 
@@ -117,6 +149,18 @@ static int cmd_stat(int argc, char **argv)
     printf("%s mode=%04o nlink=%u uid=%u gid=%u size=%llu rdev=%u:%u\n",
            type_name(IFTODT(stx.stx_mode)), stx.stx_mode & 07777, stx.stx_nlink, stx.stx_uid,
            stx.stx_gid, (unsigned long long)stx.stx_size, stx.stx_rdev_major, stx.stx_rdev_minor);
+    return 0;
+}
+
+/* The file system: two mounts of one have the same. */
+static int cmd_dev(int argc, char **argv)
+{
+    struct stat st;
+
+    if (lstat(argv[0], &st) < 0) {
+        return fail("lstat");
+    }
+    printf("%u:%u\n", major(st.st_dev), minor(st.st_dev));
     return 0;
 }
 
@@ -246,6 +290,74 @@ static int cmd_hole(int argc, char **argv)
     return 0;
 }
 
+/* What lsattr and chattr ask. */
+static int cmd_flags(int argc, char **argv)
+{
+    int flags = 0;
+    int fd = open(argv[0], O_RDONLY | O_NONBLOCK);
+
+    if (fd < 0) {
+        return fail("open");
+    }
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) {
+        return fail("getflags");
+    }
+    printf("%#x\n", flags);
+    return 0;
+}
+
+/* Files name-1 ... name-N in DIR made or removed, without a process for each. */
+static int cmd_many(int argc, char **argv)
+{
+    char path[4096];
+
+    for (long i = 1; i <= atol(argv[2]); i++) {
+        snprintf(path, sizeof(path), "%s/name-%ld", argv[1], i);
+        if (strcmp(argv[0], "remove") == 0) {
+            if (unlink(path) < 0) {
+                return fail(path);
+            }
+        } else {
+            int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+
+            if (fd < 0) {
+                return fail(path);
+            }
+            close(fd);
+        }
+    }
+    return 0;
+}
+
+/* FROM is open when it gets the name TO and loses its own; then what TO is. */
+static int cmd_linkopen(int argc, char **argv)
+{
+    struct stat st;
+    int fd = open(argv[0], O_RDONLY);
+
+    if (fd < 0 || link(argv[0], argv[1]) < 0 || lstat(argv[0], &st) < 0 ||
+        lstat(argv[1], &st) < 0 || unlink(argv[0]) < 0) {
+        return fail("link");
+    }
+    return lstat(argv[1], &st) < 0 ? fail("lstat") : 0;
+}
+
+static int cmd_tree(int argc, char **argv)
+{
+    char problem[4096 + 32];
+    struct tree tree;
+
+    if (tree_read(argv[0], &tree, NULL, NULL, problem, sizeof(problem)) < 0) {
+        printf("tree: %s\n", problem);
+        return 1;
+    }
+    for (size_t i = 0; i < tree.n; i++) {
+        puts(tree.lines[i]);
+    }
+    tree_done(&tree);
+    return 0;
+}
+
 /* The command with the identity of an ordinary user: no groups but its own, no capabilities. */
 static int cmd_as(int argc, char **argv)
 {
@@ -268,9 +380,17 @@ static const struct {
     {"rename", 3, cmd_rename, "plain|noreplace|exchange|whiteout FROM TO"},
     {"setxattr", 3, cmd_setxattr, "PATH NAME VALUE"},
     {"getxattr", 2, cmd_getxattr, "PATH NAME"},
+    {"sethex", 3, cmd_sethex, "PATH NAME HEX"},
+    {"gethex", 2, cmd_gethex, "PATH NAME"},
+    {"flags", 1, cmd_flags, "PATH"},
+    {"many", 3, cmd_many, "make|remove DIR NUMBER"},
+    {"linkopen", 2, cmd_linkopen, "FROM TO"},
+    {"tree", 1, cmd_tree, "DIR"},
+    {"soak", 4, cmd_soak, "TRUSTED TESTED SEED OPERATIONS"},
     {"rmxattr", 2, cmd_rmxattr, "PATH NAME"},
     {"listxattr", 1, cmd_listxattr, "PATH"},
     {"stat", 1, cmd_stat, "PATH"},
+    {"dev", 1, cmd_dev, "PATH"},
     {"dtype", 1, cmd_dtype, "DIR"},
     {"handle", 2, cmd_handle, "MOUNT PATH"},
     {"tmpfile", 3, cmd_tmpfile, "DIR PATH TEXT"},

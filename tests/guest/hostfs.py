@@ -8,10 +8,14 @@ in a mount namespace of its own, and loop devices are freed with their mount, so
 behind even when the run is killed.
 """
 
+import os
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import boot
 
 
 class Missing(Exception):
@@ -27,6 +31,7 @@ def run(*command):
 @contextmanager
 def folder():
     with tempfile.TemporaryDirectory(prefix="virtiofsd-share-") as path:
+        os.chmod(path, 0o711)  # a daemon of an ordinary user must get through
         yield Path(path)
 
 
@@ -34,6 +39,8 @@ def folder():
 def mounted(point, *arguments):
     point.mkdir(exist_ok=True)
     run("mount", *arguments, point)
+    # What is mounted below it later must reach the daemon in its own mount namespace.
+    run("mount", "--make-shared", point)
     try:
         yield point
     finally:
@@ -76,6 +83,59 @@ def overlay(options="", two_filesystems=False, lower=None):
     return share
 
 
+def fill_lower(lower):
+    """A share's part that lies in the host's lower layer: what the guest changes there, the host
+    copies up. The guest's script is scripts/hostlower.sh."""
+    upper = lower / "hostlower" / "upper"
+    (upper / "dir").mkdir(parents=True)
+    (lower / "hostlower" / "work").mkdir()
+    for name in ("file", "moved", "changed", "removed", "dir/inside"):
+        (upper / name).write_text(f"host {name}\n")
+    (upper / "first").write_text("host linked\n")
+    os.link(upper / "first", upper / "second")
+    os.symlink("target", upper / "link")
+    for folder in ("merged", "moving"):
+        (upper / folder).mkdir()
+        (upper / folder / "inside").write_text("host\n")
+
+
+def passthrough_program():
+    """A FUSE file system that tells no types and refuses whiteouts (tests/overlay)."""
+    source = boot.HERE.parent / "overlay" / "passthroughfs.c"
+    program = boot.build_dir() / "passthroughfs"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        program.parent.mkdir(parents=True, exist_ok=True)
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "fuse3", "glib-2.0"],
+                               capture_output=True, text=True).stdout.split()
+        fresh = program.with_name(f"{program.name}.{os.getpid()}")
+        run("gcc", "-O2", "-o", fresh, source, *flags)
+        os.replace(fresh, program)
+    return program
+
+
+@contextmanager
+def fuse():
+    with EXT4() as source, folder() as work:
+        point = work / "mnt"
+        point.mkdir()
+        process = subprocess.Popen(boot.with_parent([passthrough_program(), source, point]))
+        try:
+            end = time.monotonic() + 10
+            while not point.is_mount():
+                if process.poll() is not None or time.monotonic() > end:
+                    raise Missing("the FUSE passthrough did not mount")
+                time.sleep(0.02)
+            run("mount", "--make-shared", point)
+            yield point
+        finally:
+            subprocess.run(["umount", "-l", str(point)], check=False)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
 EXT4 = loop("mkfs.ext4", "-q", "-F", "-m", "0")
 
 KINDS = {
@@ -83,8 +143,9 @@ KINDS = {
     "xfs": loop("mkfs.xfs", "-q"),
     "btrfs": loop("mkfs.btrfs", "-q"),
     "tmpfs": tmpfs,
-    "overlay": overlay(),
-    "overlay-two-fs": overlay(two_filesystems=True),
-    "overlay-redirect": overlay(",redirect_dir=on"),
-    "overlay-userxattr": overlay(",userxattr"),
+    "overlay": overlay(lower=fill_lower),
+    "overlay-two-fs": overlay(two_filesystems=True, lower=fill_lower),
+    "overlay-redirect": overlay(",redirect_dir=on", lower=fill_lower),
+    "overlay-userxattr": overlay(",userxattr", lower=fill_lower),
+    "fuse": fuse,
 }

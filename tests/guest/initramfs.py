@@ -61,9 +61,9 @@ def read_module(path):
     return data
 
 
-def modules_in_order(kernel):
-    """(name, contents) of the modules to load. The order comes from the "depends=" the modules
-    themselves carry, since an unpacked package has no modules.dep."""
+def modules_in_order(kernel, more=()):
+    """(name, contents) of the modules to load, and of `more`. The order comes from the "depends="
+    the modules themselves carry, since an unpacked package has no modules.dep."""
     files = {}
     for path in (kernel / "modules").rglob("*.ko*"):
         files[path.name.split(".ko")[0].replace("-", "_")] = path
@@ -79,20 +79,21 @@ def modules_in_order(kernel):
                 need(other.replace("-", "_"))
         order[name] = data
 
-    for name in MODULES:
+    for name in (*MODULES, *more):
         need(name)
     return list(order.items())
 
 
 def guest_tool(build):
-    """The static helper, compiled when its source is newer."""
-    source = HERE / "guestfs-tool.c"
+    """The static helper, compiled when one of its sources is newer."""
+    sources = sorted(HERE.glob("guestfs-*.[ch]"))
     tool = Path(build) / "guestfs-tool"
-    if not tool.exists() or tool.stat().st_mtime < source.stat().st_mtime:
+    if not tool.exists() or any(tool.stat().st_mtime < path.stat().st_mtime for path in sources):
         tool.parent.mkdir(parents=True, exist_ok=True)
         # Two runs may build at once: each makes its own and renames it into place.
         fresh = tool.with_name(f"{tool.name}.{os.getpid()}")
-        subprocess.run(["gcc", "-static", "-O2", "-Wall", "-o", fresh, source], check=True)
+        subprocess.run(["gcc", "-static", "-O2", "-Wall", "-o", fresh,
+                        *(path for path in sources if path.suffix == ".c")], check=True)
         os.replace(fresh, tool)
     return tool
 
