@@ -318,18 +318,33 @@ static void drop_caches(void)
     }
 }
 
-static bool has_lost_a_name(const char *path)
+static bool is_lost(const char *full)
 {
-    char full[PATH_MAX];
     struct stat st;
 
-    snprintf(full, sizeof(full), "%s/%s", soak.root[TRUSTED], path);
     if (lstat(full, &st) < 0 || S_ISDIR(st.st_mode)) {
         return false;
     }
     for (size_t i = 0; i < soak.n_lost; i++) {
         if (soak.lost[i] == st.st_ino) {
             return true;
+        }
+    }
+    return false;
+}
+
+/* The file at the path, or one in its middle, where a directory was wanted. */
+static bool has_lost_a_name(const char *path)
+{
+    char full[PATH_MAX];
+    int root_len = snprintf(full, sizeof(full), "%s/", soak.root[TRUSTED]);
+
+    for (size_t i = 0; i <= strlen(path); i++) {
+        if (path[i] == '/' || path[i] == '\0') {
+            snprintf(full + root_len, sizeof(full) - (size_t)root_len, "%.*s", (int)i, path);
+            if (is_lost(full)) {
+                return true;
+            }
         }
     }
     return false;
@@ -384,7 +399,6 @@ static void print_log(void)
     }
 }
 
-/* An ESTALE in the middle of a path cannot come from the known limit: those are directories. */
 static bool is_known(const struct op *op)
 {
     return has_lost_a_name(op->path[0]) || (op->kind->paths == 2 && has_lost_a_name(op->path[1]));

@@ -19,7 +19,7 @@ import daemon
 import hostfs
 import hostview
 import initramfs
-from matrix import MAP
+from matrix import OVERLAY
 
 SCRIPT = Path(__file__).resolve().parent / "scripts" / "quickstart.sh"
 COLOURS = {"PASS": "\033[32mPASS\033[0m", "FAIL": "\033[31mFAIL\033[0m"}
@@ -59,31 +59,19 @@ class Show:
 
 @contextmanager
 def shared_directory():
-    """build/quickstart/share, made afresh; a small ext4 where its file system cannot hold what an
-    overlay keeps there."""
-    share = boot.build_dir().parent / "quickstart" / "share"
-    shutil.rmtree(share, ignore_errors=True)
-    share.mkdir(parents=True)
-    if can_be_an_upper(share):
+    """A directory on an overlayfs of the host, as a container's root is one: the case that needs
+    --overlay-upper most. It is mounted on an ext4 image, and gone afterwards."""
+    with hostfs.KINDS["overlay"]() as share:
         yield share
-        return
-    print(f"  {share} cannot hold whiteouts or user xattrs; sharing a small ext4 image instead")
-    with hostfs.EXT4() as image:
-        yield image
 
 
-def can_be_an_upper(path):
-    probe = path / "probe"
-    try:
-        probe.touch()
-        os.setxattr(probe, "user.virtiofs.probe", b"y")
-        probe.unlink()
-        os.mknod(probe, 0o020000, 0)
-        return True
-    except OSError:
-        return False
-    finally:
-        probe.unlink(missing_ok=True)
+def chain(share):
+    """From the host's disk to the container in the guest."""
+    line = next(line for line in Path("/proc/mounts").read_text().splitlines()
+                if line.split()[1] == str(share))
+    print(f"      on the host:   {line.split()[2]} at {share}")
+    print("      to the guest:  virtio-fs, by virtiofsd --overlay-upper")
+    print("      in the guest:  overlay, with upper and work on virtio-fs")
 
 
 def environment(**more):
@@ -96,7 +84,8 @@ def demonstration(series):
     kernel = prepare(series)
     archive = initramfs.make(kernel, boot.build_dir(), [SCRIPT], environment())
     with shared_directory() as share:
-        step(f"Sharing {share}")
+        step("ext4 -> host overlayfs -> virtio-fs -> guest overlayfs")
+        chain(share)
         step(f"Booting a guest with Linux {(kernel / 'release').read_text().strip()}")
         names = []
 
@@ -106,7 +95,7 @@ def demonstration(series):
                 names.append(name)
                 show.verdict(passed, name, detail)
 
-        with daemon.Daemon(share, MAP) as served:
+        with daemon.Daemon(share, OVERLAY) as served:
             console = boot.boot(kernel, archive, served.socket, timeout=120, on_line=line)
         promised = initramfs.expected([SCRIPT])
         for name in promised:
@@ -116,8 +105,10 @@ def demonstration(series):
             show.verdict(False, "the guest ends by itself", console.problem)
         on_the_host(share, show)
         show.verdict(not served.problem, "the daemon ends with its guest, status 0", served.problem)
+        step("What the daemon said")
+        print("\n".join(f"      {line}" for line in served.output.splitlines()))
         if show.failed:
-            print(f"\n--- the guest's console:\n{console.tail(60)}\n--- the daemon:\n{served.output}")
+            print(f"\n--- the guest's console:\n{console.tail(60)}")
     print(f"\n{show.passed} passed, {show.failed} failed, {time.monotonic() - start:.0f} s")
     return 1 if show.failed else 0
 
@@ -135,6 +126,14 @@ def on_the_host(share, show):
             show.verdict(True, f"on the host: {check.__name__}")
         except Exception as problem:
             show.verdict(False, f"on the host: {check.__name__}", str(problem))
+
+
+def private_mounts():
+    """What is mounted here nobody else sees, and it goes with us, however we end."""
+    if os.geteuid() == 0 and os.environ.get("VIRTIOFSD_PRIVATE_MOUNTS") != "1":
+        os.environ["VIRTIOFSD_PRIVATE_MOUNTS"] = "1"
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "slave", sys.executable, "-B",
+                              *sys.argv])
 
 
 def prepare(series):
@@ -155,7 +154,7 @@ def shell(series, path):
     archive = initramfs.make(kernel, boot.build_dir(), [], environment(
         SHELL_MODE=1, COLUMNS=size.columns, LINES=size.lines, TERM=os.environ.get("TERM", "linux")))
     step(f"A guest with {path} as /share ('exit' leaves; Ctrl-A X pulls the plug)")
-    with daemon.Daemon(path, MAP) as served:
+    with daemon.Daemon(path, OVERLAY) as served:
         status = boot.shell(kernel, archive, served.socket)
     if served.problem:
         print(f"quickstart: {served.problem}", file=sys.stderr)
@@ -167,6 +166,7 @@ def main():
     parser.add_argument("--shell", metavar="DIR", help="a guest shell with DIR as /share")
     parser.add_argument("--kernel", default="6.1", choices=["6.1", "6.12"])
     args = parser.parse_args()
+    private_mounts()
     # A plain kill must take the same way out as Ctrl-C: through the context managers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
