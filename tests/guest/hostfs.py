@@ -136,6 +136,15 @@ def fuse():
                 process.wait()
 
 
+def why_no_nfs():
+    """One sentence. Where there is a server, its mountd would have to see into the mount namespace
+    of the tests; what NFS refuses of an upper (types, whiteouts, RENAME_WHITEOUT), the FUSE
+    passthrough refuses as well."""
+    if "\tnfsd\n" in Path("/proc/filesystems").read_text():
+        return "an NFS server does not see the file systems that these tests mount for themselves"
+    return "this kernel has no nfsd, so that there is nothing to share over NFS"
+
+
 EXT4 = loop("mkfs.ext4", "-q", "-F", "-m", "0")
 
 KINDS = {
