@@ -23,11 +23,16 @@ static inline uint16_t load_used_event(const struct virtqueue *vq)
 }
 
 /* Marks what was written to the used ring. */
+static __attribute__((noinline)) void mark_used(const struct virtqueue *vq, const void *at,
+                                                size_t len)
+{
+    dirty_log_mark(vq->log, vq->log_addr + (uint64_t)((const char *)at - (char *)vq->used), len);
+}
+
 static inline void log_used(const struct virtqueue *vq, const void *at, size_t len)
 {
     if (vq->log && vq->log_used) {
-        dirty_log_mark(vq->log, vq->log_addr + (uint64_t)((const char *)at - (char *)vq->used),
-                       len);
+        mark_used(vq, at, len);
     }
 }
 
@@ -149,7 +154,7 @@ static const char *open_indirect(struct virtqueue *vq, uint64_t addr, uint32_t l
 }
 
 /* Walks a chain from its head. Returns NULL or what is wrong with it. */
-static const char *walk(struct virtqueue *vq, unsigned head, struct vq_elem *elem)
+static inline const char *walk(struct virtqueue *vq, unsigned head, struct vq_elem *elem)
 {
     struct vq_table table = {.base = vq->desc, .count = vq->num};
     bool is_indirect = false;
@@ -224,38 +229,53 @@ bool vq_has_work(struct virtqueue *vq)
     return le16toh(__atomic_load_n(&vq->avail->idx, __ATOMIC_ACQUIRE)) != vq->next_avail;
 }
 
-/* A chain of an earlier life: its place in the avail ring may be overwritten, its head is known. */
-static int pop_again(struct virtqueue *vq, struct vq_elem *elem, uint16_t head)
+/*
+ * The head of the next chain: 1, 0 when there is none, -EINVAL. One of an earlier life of ours
+ * has lost its place in the avail ring, but its head is known.
+ */
+static inline int next_head(struct virtqueue *vq, uint16_t *ret_head, bool *ret_is_again)
 {
-    const char *why = NULL;
+    int rc = 0;
 
-    vq_chain_begin(elem);
-    why = walk(vq, head, elem);
-    if (why) {
-        return broken(vq, why);
+    if (vq->inflight && inflight_again(vq->inflight, ret_head)) {
+        *ret_is_again = true;
+        return 1;
     }
-    elem->head = head;
-    inflight_again_taken(vq->inflight);
-    return 1;
+    rc = pending(vq);
+    if (rc > 0) {
+        *ret_head = load16(&vq->avail->ring[vq->next_avail & (vq->num - 1)]);
+        rc = 1;
+    }
+    return rc;
+}
+
+/* The chain is out from here on, also for the next life. */
+static inline void taken(struct virtqueue *vq, uint16_t head, bool is_again)
+{
+    if (is_again) {
+        inflight_again_taken(vq->inflight);
+        return;
+    }
+    if (vq->inflight) {
+        inflight_split_popped(vq->inflight, head);
+    }
+    vq->next_avail++;
 }
 
 int vq_pop(struct virtqueue *vq, struct vq_elem *elem)
 {
     const char *why = NULL;
+    bool is_again = false;
     uint16_t head = 0;
     int rc = 0;
 
     if (vq->packed) {
         return vq_packed_pop(vq, elem);
     }
-    if (vq->inflight && inflight_again(vq->inflight, &head)) {
-        return pop_again(vq, elem, head);
-    }
-    rc = pending(vq);
+    rc = next_head(vq, &head, &is_again);
     if (rc <= 0) {
         return rc;
     }
-    head = load16(&vq->avail->ring[vq->next_avail & (vq->num - 1)]);
     if (head >= vq->num) {
         return broken(vq, "an avail entry beyond the descriptor table");
     }
@@ -265,10 +285,7 @@ int vq_pop(struct virtqueue *vq, struct vq_elem *elem)
         return broken(vq, why);
     }
     elem->head = head;
-    if (vq->inflight) {
-        inflight_split_popped(vq->inflight, head);
-    }
-    vq->next_avail++;
+    taken(vq, head, is_again);
     return 1;
 }
 
@@ -306,6 +323,27 @@ bool vq_enable_kicks(struct virtqueue *vq)
     return vq_has_work(vq);
 }
 
+/* release: entry and answer are in memory before the driver, which acquires, sees the index */
+static inline void publish_used(struct virtqueue *vq)
+{
+    __atomic_store_n(&vq->used->idx, htole16(vq->used_idx), __ATOMIC_RELEASE);
+}
+
+/* The same with somebody watching; kept out of the way of the usual case. */
+static __attribute__((noinline)) void publish_watched(struct virtqueue *vq, uint16_t head,
+                                                      const struct vring_used_elem *entry)
+{
+    if (vq->inflight) {
+        inflight_split_pushing(vq->inflight, head);
+    }
+    publish_used(vq);
+    if (vq->inflight) {
+        inflight_split_pushed(vq->inflight, head, vq->used_idx);
+    }
+    log_used(vq, entry, sizeof(*entry));
+    log_used(vq, &vq->used->idx, sizeof(vq->used->idx));
+}
+
 void vq_push(struct virtqueue *vq, const struct vq_elem *elem, uint32_t written)
 {
     struct vring_used_elem *entry = NULL;
@@ -318,16 +356,11 @@ void vq_push(struct virtqueue *vq, const struct vq_elem *elem, uint32_t written)
     __atomic_store_n(&entry->id, htole32(elem->head), __ATOMIC_RELAXED);
     __atomic_store_n(&entry->len, htole32(written), __ATOMIC_RELAXED);
     vq->used_idx++;
-    if (vq->inflight) {
-        inflight_split_pushing(vq->inflight, elem->head);
+    if (vq->inflight || vq->log) {
+        publish_watched(vq, elem->head, entry);
+        return;
     }
-    /* release: entry and answer are in memory before the driver, which acquires, sees the index */
-    __atomic_store_n(&vq->used->idx, htole16(vq->used_idx), __ATOMIC_RELEASE);
-    if (vq->inflight) {
-        inflight_split_pushed(vq->inflight, elem->head, vq->used_idx);
-    }
-    log_used(vq, entry, sizeof(*entry));
-    log_used(vq, &vq->used->idx, sizeof(vq->used->idx));
+    publish_used(vq);
 }
 
 bool vq_needs_signal(struct virtqueue *vq)
