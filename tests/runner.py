@@ -246,7 +246,7 @@ def crash(tally):
 def asan(tally):
     folder = BUILD.with_name(f"{BUILD.name}-asan")
     if build(tally, folder, "asan", b_sanitize="address,undefined"):
-        meson_test(tally, folder, "asan", ["unit", "proto"], SANITIZER_ENV)
+        meson_test(tally, folder, "asan", ["unit", "proto", "qtest"], SANITIZER_ENV)
 
 
 def tsan(tally):
