@@ -32,11 +32,14 @@ static void run_cell(gconstpointer data)
 static void add_cell(const char *title, const struct ov_share *share, uid_t uid,
                      const struct ov_test *test)
 {
-    struct cell_test *it = g_new0(struct cell_test, 1); /* lives as long as the program */
+    static GPtrArray *all; /* they live as long as the program */
+    struct cell_test *it = g_new0(struct cell_test, 1);
     g_autofree char *path =
         g_strdup_printf("/%s/%s/%s/%s", title, share->name, uid ? "user" : "root", test->name);
 
     *it = (struct cell_test){.cell = {.share = share, .uid = uid}, .test = test};
+    all = all ? all : g_ptr_array_new();
+    g_ptr_array_add(all, it);
     proto_add_with(path, run_cell, it);
 }
 

@@ -107,21 +107,37 @@ static bool mount_overlay(struct ov_share *share, const char *point)
                   share->lower, upper, work, share->overlay_options, point);
 }
 
-/* The passthrough says "ready" when it is mounted, and dies with this process. */
+/* It says "ready" when it is mounted, and dies with this process. */
+int ov_mount_passthrough(const char *source, const char *point, bool no_exchange)
+{
+    const char *argv[5] = {PASSTHROUGHFS};
+    unsigned n = 1;
+    char word[8] = "";
+    int out = -1;
+
+    if (no_exchange) {
+        argv[n++] = "--no-exchange";
+    }
+    argv[n++] = source;
+    argv[n++] = point;
+    if (access("/dev/fuse", R_OK | W_OK) < 0 ||
+        !g_spawn_async_with_pipes(NULL, (char **)(uintptr_t)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
+                                  NULL, NULL, NULL, NULL, &out, NULL, NULL)) {
+        return -1;
+    }
+    if (read(out, word, sizeof(word) - 1) != 6) {
+        close(out);
+        return -1;
+    }
+    return out;
+}
+
 static bool mount_fuse(const char *point)
 {
     const struct ov_share *ext4 = ov_share_by_name("ext4");
     g_autofree char *source = ext4->dir ? make_dir(ext4->dir, "fuse-source") : NULL;
-    char *argv[] = {(char *)(uintptr_t)PASSTHROUGHFS, source, (char *)(uintptr_t)point, NULL};
-    char word[8] = "";
-    int out = -1;
 
-    if (!source || access("/dev/fuse", R_OK | W_OK) < 0 ||
-        !g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, NULL,
-                                  NULL, &out, NULL, NULL)) {
-        return false;
-    }
-    return read(out, word, sizeof(word) - 1) == 6; /* out stays open: it must not get SIGPIPE */
+    return source && ov_mount_passthrough(source, point, false) >= 0;
 }
 
 static bool mount_one(struct ov_share *share, const char *point)

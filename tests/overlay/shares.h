@@ -28,6 +28,12 @@ struct ov_share *ov_share_by_name(const char *name);
 /* Takes the directories away that held the mounts. */
 void ov_shares_done(void);
 
+/*
+ * Mounts tests/overlay/passthroughfs.c: -1 where that cannot be, or a descriptor to close after the
+ * umount, which ends it.
+ */
+int ov_mount_passthrough(const char *source, const char *point, bool no_exchange);
+
 /* A command line that must not fail silently: false and a line on stderr when it does. */
 bool ov_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -284,6 +284,36 @@ static void without_descriptors(void)
     small_free(&s);
 }
 
+/* --- a host that cannot do it at all --- */
+
+static void without_exchange_the_daemon_says_so_and_ends(void)
+{
+    static const char *const args[] = {"--overlay-upper", NULL};
+    struct daemon_setup setup = {.keep_fd = -1};
+    struct small s = small_new();
+    struct proto *p = proto_new();
+    g_autofree char *source = g_build_filename(s.dir, "source", NULL);
+    int fd = -1;
+
+    mount_tmpfs(&s, "size=4m");
+    need(ov_run("mkdir %s/source", s.dir));
+    g_free(p->dir);
+    p->dir = g_build_filename(s.base, "merged", NULL);
+    g_assert_cmpint(mkdir(p->dir, 0755), ==, 0);
+    fd = ov_mount_passthrough(source, p->dir, true);
+    need(fd >= 0);
+    g_auto(GStrv) argv = proto_command(p, args);
+    OK(p, daemon_start(&p->d, argv, &setup));
+    OK(p, daemon_wait_exit(&p->d, frontend_timeout_ms()));
+    g_assert_cmpuint(daemon_log_lines(&p->d, "RENAME_EXCHANGE"), ==, 1);
+    g_assert_cmpuint(daemon_log_lines(&p->d, "or leave out --overlay-upper"), ==, 1);
+    g_assert_cmpuint(daemon_log_lines(&p->d, DAEMON_READY_TEXT), ==, 0);
+    g_assert_cmpint(umount2(p->dir, 0), ==, 0);
+    close(fd);
+    proto_stop_exit(p, 1);
+    small_free(&s);
+}
+
 static void add_tests(void)
 {
 #define ADD(name) proto_add("/full/" #name, name)
@@ -294,6 +324,7 @@ static void add_tests(void)
     ADD(without_blocks_on_ext4);
     ADD(a_file_system_that_turns_read_only);
     ADD(without_descriptors);
+    ADD(without_exchange_the_daemon_says_so_and_ends);
 }
 
 int main(int argc, char **argv)
