@@ -170,6 +170,11 @@ int pt_tmpfile(struct pt_fs *fs, const struct pt_new *how, uint64_t parent, int 
                struct pt_entry *ret, uint64_t *ret_fh);
 /* False for a number that is not in use. */
 bool pt_release(struct pt_fs *fs, uint64_t fh);
+enum {
+    PT_WRITE_KILL_PRIV = 1 << 0, /* clear S_ISUID and S_ISGID as for an unprivileged writer */
+    PT_WRITE_APPEND = 1 << 1,    /* at the end as the host knows it, also after others' writes */
+};
+
 /*
  * Like preadv2/pwritev2. With `nowait`, -EAGAIN when the data is not at once at hand (or the file
  * cannot tell): ask again without it, on a thread that may block.
@@ -177,13 +182,13 @@ bool pt_release(struct pt_fs *fs, uint64_t fh);
 ssize_t pt_read(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt, off_t offset,
                 bool nowait);
 ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt, off_t offset,
-                 bool kill_priv);
+                 unsigned how);
 int pt_flush(struct pt_fs *fs, uint64_t fh);
 int pt_fsync(struct pt_fs *fs, uint64_t fh, bool datasync); /* files and directories */
-int pt_fallocate(struct pt_fs *fs, uint64_t fh, int mode, off_t offset, off_t len);
+int pt_fallocate(struct pt_fs *fs, uint64_t fh, int mode, off_t offset, off_t len, bool kill_priv);
 int pt_lseek(struct pt_fs *fs, uint64_t fh, off_t offset, int whence, off_t *ret_offset);
 ssize_t pt_copy_file_range(struct pt_fs *fs, uint64_t fh_in, off_t off_in, uint64_t fh_out,
-                           off_t off_out, size_t len, unsigned flags);
+                           off_t off_out, size_t len, bool kill_priv);
 
 struct pt_ioctl_data {
     const void *in;
@@ -203,10 +208,14 @@ struct pt_lock {
 };
 /* The lock that stands in the way, or F_UNLCK. */
 int pt_getlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, struct pt_lock *lock);
-int pt_setlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, const struct pt_lock *lock);
+/* `fh` is the open file that the lock is asked for through. */
+int pt_setlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, uint64_t fh,
+             const struct pt_lock *lock);
 int pt_flock(struct pt_fs *fs, uint64_t fh, uint32_t type);
 /* A process of the guest has closed the file: its POSIX locks are gone. */
 void pt_drop_owner(struct pt_fs *fs, uint64_t nodeid, uint64_t owner);
+/* An open file is about to be released: the locks asked for through it are gone. */
+void pt_drop_locks_through(struct pt_fs *fs, uint64_t fh);
 
 /* --- directories (pt_dir.c) --- */
 

@@ -11,10 +11,12 @@
 
 #include "base/util.h"
 
-/* What a guest may ask of an open; the rest is the daemon's business or dangerous on a host. */
+/*
+ * What a guest may ask of an open; the rest is the daemon's business or dangerous on a host.
+ * O_APPEND comes with each write again: a guest may take it away from an open file (F_SETFL).
+ */
 #define GUEST_OPEN_FLAGS                                                                           \
-    (O_ACCMODE | O_APPEND | O_TRUNC | O_DSYNC | O_SYNC | O_DIRECT | O_LARGEFILE | O_NOATIME |      \
-     O_NONBLOCK)
+    (O_ACCMODE | O_TRUNC | O_DSYNC | O_SYNC | O_DIRECT | O_LARGEFILE | O_NOATIME | O_NONBLOCK)
 
 static int sanitise_flags(const struct pt_fs *fs, int flags)
 {
@@ -22,12 +24,8 @@ static int sanitise_flags(const struct pt_fs *fs, int flags)
     if (!fs->config.allow_direct_io) {
         flags &= ~O_DIRECT;
     }
-    if (fs->config.writeback) {
-        /* The guest's cache reads what it fills up, and knows the end of the file better. */
-        if ((flags & O_ACCMODE) == O_WRONLY) {
-            flags = (flags & ~O_ACCMODE) | O_RDWR;
-        }
-        flags &= ~O_APPEND;
+    if (fs->config.writeback && (flags & O_ACCMODE) == O_WRONLY) {
+        flags = (flags & ~O_ACCMODE) | O_RDWR; /* the guest's cache reads what it fills up */
     }
     return flags;
 }
@@ -228,7 +226,7 @@ ssize_t pt_read(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned
 }
 
 ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt, off_t offset,
-                 bool kill_priv)
+                 unsigned how)
 {
     auto_handle handle = get_file(fs, fh);
     ssize_t n = 0;
@@ -236,12 +234,16 @@ ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigne
     if (!handle) {
         return -EBADF;
     }
-    if (kill_priv) {
+    if (how & PT_WRITE_KILL_PRIV) {
         creds_drop_fsetid();
     }
-    n = pwritev(handle->fd, iov, (int)cnt, offset);
+    if ((how & PT_WRITE_APPEND) && !fs->config.writeback) {
+        n = pwritev2(handle->fd, iov, (int)cnt, offset, RWF_APPEND);
+    } else {
+        n = pwritev(handle->fd, iov, (int)cnt, offset); /* a cache knows the end better */
+    }
     n = n < 0 ? -errno : n;
-    if (kill_priv) {
+    if (how & PT_WRITE_KILL_PRIV) {
         creds_raise_fsetid();
     }
     pt_drop_mapped_caps(fs, handle->inode);
@@ -273,7 +275,7 @@ int pt_fsync(struct pt_fs *fs, uint64_t fh, bool datasync)
     return (datasync ? fdatasync(handle->fd) : fsync(handle->fd)) < 0 ? -errno : 0;
 }
 
-int pt_fallocate(struct pt_fs *fs, uint64_t fh, int mode, off_t offset, off_t len)
+int pt_fallocate(struct pt_fs *fs, uint64_t fh, int mode, off_t offset, off_t len, bool kill_priv)
 {
     auto_handle handle = get_file(fs, fh);
     int err = 0;
@@ -281,7 +283,13 @@ int pt_fallocate(struct pt_fs *fs, uint64_t fh, int mode, off_t offset, off_t le
     if (!handle) {
         return -EBADF;
     }
+    if (kill_priv) {
+        creds_drop_fsetid();
+    }
     err = fallocate(handle->fd, mode, offset, len) < 0 ? -errno : 0;
+    if (kill_priv) {
+        creds_raise_fsetid();
+    }
     pt_drop_mapped_caps(fs, handle->inode);
     return err;
 }
@@ -306,7 +314,7 @@ int pt_lseek(struct pt_fs *fs, uint64_t fh, off_t offset, int whence, off_t *ret
 }
 
 ssize_t pt_copy_file_range(struct pt_fs *fs, uint64_t fh_in, off_t off_in, uint64_t fh_out,
-                           off_t off_out, size_t len, unsigned flags)
+                           off_t off_out, size_t len, bool kill_priv)
 {
     auto_handle in = get_file(fs, fh_in);
     auto_handle out = get_file(fs, fh_out);
@@ -315,8 +323,14 @@ ssize_t pt_copy_file_range(struct pt_fs *fs, uint64_t fh_in, off_t off_in, uint6
     if (!in || !out) {
         return -EBADF;
     }
-    n = copy_file_range(in->fd, &off_in, out->fd, &off_out, len, flags);
+    if (kill_priv) {
+        creds_drop_fsetid();
+    }
+    n = copy_file_range(in->fd, &off_in, out->fd, &off_out, len, 0);
     n = n < 0 ? -errno : n;
+    if (kill_priv) {
+        creds_raise_fsetid();
+    }
     pt_drop_mapped_caps(fs, out->inode);
     return n;
 }

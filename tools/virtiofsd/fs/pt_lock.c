@@ -28,6 +28,7 @@ struct inode_locks {
 
 struct owner_fd {
     gint64 owner;
+    uint64_t fh; /* the guest's open file that it locked through last */
     int fd;
 };
 
@@ -66,14 +67,16 @@ static int open_for_locks(struct pt_fs *fs, struct inode *inode, int *ret_fd)
 }
 
 /* The owner's descriptor; -ENOENT when it has none and none is to be made. Under the lock. */
-static int owner_fd(struct pt_fs *fs, struct inode *inode, uint64_t owner, bool make, int *ret_fd)
+static int owner_fd(struct pt_fs *fs, struct inode *inode, uint64_t owner, bool make,
+                    struct owner_fd **ret)
 {
     gint64 key = (gint64)owner;
     struct owner_fd *found = inode->locks ? g_hash_table_lookup(inode->locks->fds, &key) : NULL;
+    int fd = -1;
     int err = 0;
 
     if (found) {
-        *ret_fd = found->fd;
+        *ret = found;
         return 0;
     }
     if (!make) {
@@ -82,7 +85,7 @@ static int owner_fd(struct pt_fs *fs, struct inode *inode, uint64_t owner, bool 
     if (inode->locks && g_hash_table_size(inode->locks->fds) >= MAX_OWNERS_PER_INODE) {
         return -ENOLCK;
     }
-    err = open_for_locks(fs, inode, ret_fd);
+    err = open_for_locks(fs, inode, &fd);
     if (err < 0) {
         return err;
     }
@@ -91,8 +94,9 @@ static int owner_fd(struct pt_fs *fs, struct inode *inode, uint64_t owner, bool 
     }
     found = g_new0(struct owner_fd, 1);
     found->owner = key;
-    found->fd = *ret_fd;
+    found->fd = fd;
     g_hash_table_insert(inode->locks->fds, &found->owner, found);
+    *ret = found;
     return 0;
 }
 
@@ -117,7 +121,7 @@ int pt_getlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, struct pt_lock *
 {
     auto_inode inode = NULL;
     struct flock host;
-    int fd = -1;
+    struct owner_fd *own = NULL;
     int err = is_sane(lock) ? pt_get_inode(fs, nodeid, &inode) : -EINVAL;
 
     if (err < 0) {
@@ -125,8 +129,8 @@ int pt_getlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, struct pt_lock *
     }
     host = host_lock(lock);
     pthread_mutex_lock(&fs->lock_lock);
-    err = owner_fd(fs, inode, owner, true, &fd);
-    if (err == 0 && fcntl(fd, F_OFD_GETLK, &host) < 0) {
+    err = owner_fd(fs, inode, owner, true, &own);
+    if (err == 0 && fcntl(own->fd, F_OFD_GETLK, &host) < 0) {
         err = -errno;
     }
     pthread_mutex_unlock(&fs->lock_lock);
@@ -142,11 +146,12 @@ int pt_getlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, struct pt_lock *
     return 0;
 }
 
-int pt_setlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, const struct pt_lock *lock)
+int pt_setlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, uint64_t fh,
+             const struct pt_lock *lock)
 {
     auto_inode inode = NULL;
     struct flock host;
-    int fd = -1;
+    struct owner_fd *own = NULL;
     int err = is_sane(lock) ? pt_get_inode(fs, nodeid, &inode) : -EINVAL;
 
     if (err < 0) {
@@ -154,9 +159,10 @@ int pt_setlk(struct pt_fs *fs, uint64_t nodeid, uint64_t owner, const struct pt_
     }
     host = host_lock(lock);
     pthread_mutex_lock(&fs->lock_lock);
-    err = owner_fd(fs, inode, owner, lock->type != F_UNLCK, &fd);
-    if (err == 0 && fcntl(fd, F_OFD_SETLK, &host) < 0) {
-        err = -errno;
+    err = owner_fd(fs, inode, owner, lock->type != F_UNLCK, &own);
+    if (err == 0) {
+        own->fh = fh;
+        err = fcntl(own->fd, F_OFD_SETLK, &host) < 0 ? -errno : 0;
     }
     pthread_mutex_unlock(&fs->lock_lock);
     /* fcntl(2) lets EACCES stand for EAGAIN; to unlock what was never locked is fine */
@@ -186,6 +192,31 @@ void pt_drop_owner(struct pt_fs *fs, uint64_t nodeid, uint64_t owner)
         pthread_mutex_lock(&fs->lock_lock);
         if (inode->locks) {
             g_hash_table_remove(inode->locks->fds, &key);
+        }
+        pthread_mutex_unlock(&fs->lock_lock);
+    }
+}
+
+static gboolean is_through(gpointer key, gpointer value, gpointer fh)
+{
+    const struct owner_fd *owner = value;
+
+    (void)key;
+    return owner->fh == *(const uint64_t *)fh;
+}
+
+/*
+ * An owner that is an open file of the guest (F_OFD_SETLK) sends no FLUSH of its own when it goes,
+ * only this. One that is a process has been dropped by FLUSH before.
+ */
+void pt_drop_locks_through(struct pt_fs *fs, uint64_t fh)
+{
+    auto_handle handle = handle_table_get(fs->handles, fh);
+
+    if (handle) {
+        pthread_mutex_lock(&fs->lock_lock);
+        if (handle->inode->locks) {
+            g_hash_table_foreach_remove(handle->inode->locks->fds, is_through, &fh);
         }
         pthread_mutex_unlock(&fs->lock_lock);
     }

@@ -31,13 +31,6 @@ struct opcode {
     unsigned names; /* strings after the argument struct; nothing follows them */
 };
 
-static int op_ignore(struct fuse_session *session, struct request *req)
-{
-    (void)session;
-    (void)req;
-    return REQUEST_NO_REPLY;
-}
-
 static const struct opcode opcodes[] = {
     [FUSE_LOOKUP] = {"LOOKUP", op_lookup, 0, sizeof(struct fuse_entry_out), .names = 1},
     [FUSE_FORGET] = {"FORGET", op_forget, sizeof(struct fuse_forget_in), 0, NO_REPLY},
@@ -83,7 +76,7 @@ static const struct opcode opcodes[] = {
     [FUSE_CREATE] = {"CREATE", op_create, sizeof(struct fuse_create_in),
                      sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out), MUTATES,
                      .names = 1},
-    [FUSE_INTERRUPT] = {"INTERRUPT", op_ignore, 0, 0, NO_REPLY | BEFORE_INIT | ANY_LENGTH},
+    [FUSE_INTERRUPT] = {"INTERRUPT", op_interrupt, 0, 0, NO_REPLY | BEFORE_INIT | ANY_LENGTH},
     [FUSE_DESTROY] = {"DESTROY", op_destroy, 0, 0, BEFORE_INIT},
     [FUSE_IOCTL] = {"IOCTL", op_ioctl, sizeof(struct fuse_ioctl_in), 0, OWN_TAIL},
     [FUSE_BATCH_FORGET] = {"BATCH_FORGET", op_batch_forget, sizeof(struct fuse_batch_forget_in), 0,

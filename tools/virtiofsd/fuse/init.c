@@ -75,6 +75,10 @@ static uint64_t choose_flags(const struct fuse_config *config, uint64_t offered)
             flags |= init_flags[i].flag;
         }
     }
+    /* An O_TRUNC within OPEN leaves set-id bits to us, and only KILLPRIV_V2 says what to do. */
+    if (!(flags & FUSE_HANDLE_KILLPRIV_V2)) {
+        flags &= ~(uint64_t)FUSE_ATOMIC_O_TRUNC;
+    }
     /* Without handles to decode, say so where it can be said: overlayfs then does without them. */
     if (!config->export_handles && (offered & FUSE_NO_EXPORT_SUPPORT)) {
         flags |= FUSE_NO_EXPORT_SUPPORT;

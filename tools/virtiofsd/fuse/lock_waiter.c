@@ -13,6 +13,7 @@ enum {
     MAX_WAITING = 1024, /* a guest's parked tasks cannot be interrupted: no use for more */
     FIRST_PAUSE_MS = 2,
     LONGEST_PAUSE_MS = 50,
+    EARLY_INTERRUPTS = 16, /* more than queues that could deliver one before its request */
 };
 
 struct lock_waiter {
@@ -23,6 +24,10 @@ struct lock_waiter {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     GQueue waiting;
+    const struct request *trying; /* out of `waiting` for a moment */
+    bool trying_is_interrupted;
+    uint64_t early[EARLY_INTERRUPTS]; /* of requests that have not been seen waiting */
+    unsigned next_early;
     bool has_thread, stopping, poked;
     pthread_t thread;
 };
@@ -78,8 +83,16 @@ static bool try_all(struct lock_waiter *waiter)
         if (!req) {
             break; /* cancelled meanwhile */
         }
+        waiter->trying = req;
+        waiter->trying_is_interrupted = false;
         pthread_mutex_unlock(&waiter->lock);
         err = waiter->try(req);
+        pthread_mutex_lock(&waiter->lock);
+        waiter->trying = NULL;
+        if (err == -EAGAIN && waiter->trying_is_interrupted) {
+            err = -EINTR;
+        }
+        pthread_mutex_unlock(&waiter->lock);
         if (err != -EAGAIN) {
             request_finish(req, err);
             any = true;
@@ -132,22 +145,36 @@ static void *waiter_thread(void *arg)
     return NULL;
 }
 
-bool lock_waiter_add(struct lock_waiter *waiter, struct request *req)
+/* Forgets the interrupt. Under the lock. */
+static bool was_interrupted(struct lock_waiter *waiter, uint64_t unique)
 {
-    bool added = false;
+    for (unsigned i = 0; i < EARLY_INTERRUPTS; i++) {
+        if (waiter->early[i] == unique) {
+            waiter->early[i] = 0;
+            return unique != 0;
+        }
+    }
+    return false;
+}
+
+int lock_waiter_add(struct lock_waiter *waiter, struct request *req)
+{
+    int err = -ENOLCK;
 
     pthread_mutex_lock(&waiter->lock);
     if (!waiter->has_thread) {
         waiter->has_thread = pthread_create(&waiter->thread, NULL, waiter_thread, waiter) == 0;
     }
-    if (waiter->has_thread && g_queue_get_length(&waiter->waiting) < MAX_WAITING) {
+    if (was_interrupted(waiter, req->hdr.unique)) {
+        err = -EINTR;
+    } else if (waiter->has_thread && g_queue_get_length(&waiter->waiting) < MAX_WAITING) {
         g_queue_push_tail(&waiter->waiting, req);
         waiter->poked = true; /* it may have come free since the caller tried */
         pthread_cond_signal(&waiter->wake);
-        added = true;
+        err = 0;
     }
     pthread_mutex_unlock(&waiter->lock);
-    return added;
+    return err;
 }
 
 void lock_waiter_poke(struct lock_waiter *waiter)
@@ -172,5 +199,31 @@ void lock_waiter_cancel(struct lock_waiter *waiter)
             return; /* one that is being tried now is back in a moment: the caller asks again */
         }
         request_finish(req, -ENOLCK);
+    }
+}
+
+static gint has_unique(gconstpointer request, gconstpointer unique)
+{
+    return ((const struct request *)request)->hdr.unique == *(const uint64_t *)unique ? 0 : 1;
+}
+
+void lock_waiter_interrupt(struct lock_waiter *waiter, uint64_t unique)
+{
+    struct request *req = NULL;
+    GList *found = NULL;
+
+    pthread_mutex_lock(&waiter->lock);
+    found = g_queue_find_custom(&waiter->waiting, &unique, has_unique);
+    if (found) {
+        req = found->data;
+        g_queue_delete_link(&waiter->waiting, found);
+    } else if (waiter->trying && waiter->trying->hdr.unique == unique) {
+        waiter->trying_is_interrupted = true;
+    } else {
+        waiter->early[waiter->next_early++ % EARLY_INTERRUPTS] = unique;
+    }
+    pthread_mutex_unlock(&waiter->lock);
+    if (req) {
+        request_finish(req, -EINTR);
     }
 }

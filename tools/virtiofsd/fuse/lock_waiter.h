@@ -7,7 +7,7 @@
 #ifndef FUSE_LOCK_WAITER_H
 #define FUSE_LOCK_WAITER_H
 
-#include <stdbool.h>
+#include <stdint.h>
 
 #include "request/request.h"
 
@@ -19,8 +19,14 @@ struct lock_waiter *lock_waiter_new(int (*try)(struct request *req),
 /* Nothing may wait any more. NULL is fine. */
 void lock_waiter_free(struct lock_waiter *waiter);
 
-/* Takes the request over; false (and it stays the caller's) when too many wait already. */
-bool lock_waiter_add(struct lock_waiter *waiter, struct request *req);
+/*
+ * Takes the request over. It stays the caller's when too many wait already (-ENOLCK) or when it was
+ * interrupted on its way here (-EINTR).
+ */
+int lock_waiter_add(struct lock_waiter *waiter, struct request *req);
+
+/* Answers the request of that number with -EINTR, now or when it comes. */
+void lock_waiter_interrupt(struct lock_waiter *waiter, uint64_t unique);
 
 /* Some lock was given back. */
 void lock_waiter_poke(struct lock_waiter *waiter);

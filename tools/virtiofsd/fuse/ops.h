@@ -31,6 +31,6 @@ fuse_op op_ioctl, op_lseek, op_copy_file_range, op_copy_file_range_64, op_opendi
 fuse_op op_readdir, op_readdirplus;
 
 /* ops_lock.c */
-fuse_op op_getlk, op_setlk, op_setlkw;
+fuse_op op_getlk, op_setlk, op_setlkw, op_interrupt;
 
 #endif

@@ -113,10 +113,15 @@ int op_tmpfile(struct fuse_session *session, struct request *req)
 /* RELEASE is always well: there is nothing a guest could do about an error. */
 int op_release(struct fuse_session *session, struct request *req)
 {
-    bool known = pt_release(session->fs, wire_args(req, struct fuse_release_in)->fh);
+    const struct fuse_release_in *in = wire_args(req, struct fuse_release_in);
+    bool known = false;
 
+    if (fuse_has(session, FUSE_POSIX_LOCKS)) {
+        pt_drop_locks_through(session->fs, in->fh);
+    }
+    known = pt_release(session->fs, in->fh);
     if (session->lock_waiter) {
-        lock_waiter_poke(session->lock_waiter); /* its flock is gone */
+        lock_waiter_poke(session->lock_waiter); /* its locks are gone */
     }
     return known ? 0 : -EBADF;
 }
@@ -153,14 +158,14 @@ struct transfer {
     uint64_t fh;
     bool write;
     bool nowait;
-    bool kill_priv;
+    unsigned write_how; /* PT_WRITE_ */
 };
 
 static ssize_t move_slice(const struct transfer *how, const struct iovec *iov, unsigned cnt,
                           off_t offset)
 {
     if (how->write) {
-        return pt_write(how->session->fs, how->fh, iov, cnt, offset, how->kill_priv);
+        return pt_write(how->session->fs, how->fh, iov, cnt, offset, how->write_how);
     }
     return pt_read(how->session->fs, how->fh, iov, cnt, offset, how->nowait);
 }
@@ -237,7 +242,8 @@ int op_write(struct fuse_session *session, struct request *req)
         .session = session,
         .fh = in->fh,
         .write = true,
-        .kill_priv = in->write_flags & FUSE_WRITE_KILL_SUIDGID,
+        .write_how = (in->write_flags & FUSE_WRITE_KILL_SUIDGID ? PT_WRITE_KILL_PRIV : 0) |
+                     (in->flags & O_APPEND ? PT_WRITE_APPEND : 0),
     };
     struct fuse_write_out *out = NULL;
     ssize_t n = 0;
@@ -274,6 +280,15 @@ int op_fsync(struct fuse_session *session, struct request *req)
     return pt_fsync(session->fs, in->fh, in->fsync_flags & FUSE_FSYNC_FDATASYNC);
 }
 
+/*
+ * With KILLPRIV_V2 the guest leaves set-id bits to us, and these requests have no flag that says
+ * whether who asks may keep them. Root may; where ids are mapped nobody is known to be root.
+ */
+static bool kills_priv(struct fuse_session *session, const struct request *req)
+{
+    return fuse_has(session, FUSE_HANDLE_KILLPRIV_V2) && req->hdr.uid != 0;
+}
+
 int op_fallocate(struct fuse_session *session, struct request *req)
 {
     const struct fuse_fallocate_in *in = wire_args(req, struct fuse_fallocate_in);
@@ -281,7 +296,8 @@ int op_fallocate(struct fuse_session *session, struct request *req)
     if (in->offset > INT64_MAX || in->length > INT64_MAX) {
         return -EINVAL;
     }
-    return pt_fallocate(session->fs, in->fh, (int)in->mode, (off_t)in->offset, (off_t)in->length);
+    return pt_fallocate(session->fs, in->fh, (int)in->mode, (off_t)in->offset, (off_t)in->length,
+                        kills_priv(session, req));
 }
 
 int op_lseek(struct fuse_session *session, struct request *req)
@@ -302,11 +318,11 @@ static ssize_t copy_range(struct fuse_session *session, const struct request *re
 {
     const struct fuse_copy_file_range_in *in = wire_args(req, struct fuse_copy_file_range_in);
 
-    if (in->off_in > INT64_MAX || in->off_out > INT64_MAX) {
-        return -EINVAL;
+    if (in->off_in > INT64_MAX || in->off_out > INT64_MAX || in->flags != 0) {
+        return -EINVAL; /* no flag is known */
     }
     return pt_copy_file_range(session->fs, in->fh_in, (off_t)in->off_in, in->fh_out,
-                              (off_t)in->off_out, MIN(in->len, most), (unsigned)in->flags);
+                              (off_t)in->off_out, MIN(in->len, most), kills_priv(session, req));
 }
 
 int op_copy_file_range(struct fuse_session *session, struct request *req)

@@ -53,7 +53,7 @@ static int try_lock(struct request *req)
     if (in->lk_flags & FUSE_LK_FLOCK) {
         return pt_flock(session->fs, in->fh, lock.type);
     }
-    return pt_setlk(session->fs, req->hdr.nodeid, in->owner, &lock);
+    return pt_setlk(session->fs, req->hdr.nodeid, in->owner, in->fh, &lock);
 }
 
 int op_setlk(struct fuse_session *session, struct request *req)
@@ -74,7 +74,19 @@ int op_setlkw(struct fuse_session *session, struct request *req)
     if (err != -EAGAIN || !session->lock_waiter) {
         return err;
     }
-    return lock_waiter_add(session->lock_waiter, req) ? REQUEST_PENDING : -ENOLCK;
+    err = lock_waiter_add(session->lock_waiter, req);
+    return err == 0 ? REQUEST_PENDING : err;
+}
+
+/* Only who waits for a lock waits so long that it matters. virtio-fs guests never ask. */
+int op_interrupt(struct fuse_session *session, struct request *req)
+{
+    const struct fuse_interrupt_in *in = wire_args(req, struct fuse_interrupt_in);
+
+    if (session->lock_waiter && req->args_len >= sizeof(*in)) {
+        lock_waiter_interrupt(session->lock_waiter, in->unique);
+    }
+    return REQUEST_NO_REPLY;
 }
 
 void fuse_start_locks(struct fuse_session *session, int (*thread_init)(void *opaque))
