@@ -68,7 +68,7 @@ struct id_translation {
 #define OPTIONS_TIMEOUT_AUTO (-1.0)
 #define OPTIONS_FD_NONE      (-1)
 
-/* Polling longer than a wake-up costs more than it saves (performance.md). */
+/* Polling longer than a wake-up costs more than it saves (docs/performance.rst). */
 #define OPTIONS_POLL_US_DEFAULT 20
 #define OPTIONS_POLL_US_MAX     1000000
 

@@ -13,8 +13,7 @@
  * opens the file anew by handle or by name (pt_get_inode()) and makes sure that it is the same:
  * token and birth time tell a file from another one with its inode number. The nodeid is made of
  * what the host says about the file (inode number, generation, device), not of a counter, so that a
- * guest that kept a file handle over a restart of the daemon finds the same file behind it
- * (fuse.md 1.6).
+ * guest that kept a file handle over a restart of the daemon finds the same file behind it.
  *
  * Locks: one mutex per stripe, held for a few instructions, never around a system call.
  */

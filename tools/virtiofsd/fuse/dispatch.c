@@ -166,7 +166,7 @@ static int check(struct fuse_session *session, const struct opcode *opcode,
     return 0;
 }
 
-/* A host's ENOSYS would switch the operation off in the guest until it unmounts (fuse.md 1.3). */
+/* A host's ENOSYS would switch the operation off in the guest until it unmounts. */
 static int without_enosys(const struct opcode *opcode, int result)
 {
     return result == -ENOSYS && !(opcode->flags & SAYS_ENOSYS) ? -EOPNOTSUPP : result;

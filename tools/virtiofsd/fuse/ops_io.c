@@ -83,8 +83,8 @@ int op_create(struct fuse_session *session, struct request *req)
 
 /*
  * overlayfs of Linux 6.1 to 6.17 keeps the nameless dentry of a TMPFILE it copied up into and then
- * revalidates "/" in the work directory: ESTALE for that file from then on (overlay-upper.md
- * 2.4). ENOSYS is sticky: such a guest asks once. 7.45 came with the cure.
+ * revalidates "/" in the work directory: ESTALE for that file from then on. ENOSYS is sticky: such
+ * a guest asks once. 7.45 came with the cure.
  */
 static bool may_tmpfile(struct fuse_session *session)
 {

@@ -130,7 +130,10 @@ static int rename_with(struct fuse_session *session, struct request *req, size_t
     if (err == 0) {
         err = wire_name(req, &pos, false, &newname);
     }
-    /* Only a rename that makes a whiteout carries ids that mean something (fuse.md 1.4). */
+    /*
+     * Only a rename that makes a whiteout carries ids that mean something: guests from Linux 6.12
+     * send FUSE_INVALID_UIDGID with the others.
+     */
     if (err == 0 && (flags & RENAME_WHITEOUT)) {
         err = wire_caller(req, &caller);
     }
