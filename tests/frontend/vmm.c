@@ -106,13 +106,14 @@ static int negotiate_protocol(struct vmm *vmm)
     return rc;
 }
 
-int vmm_negotiate(struct vmm *vmm)
+int vmm_negotiate_again(struct vmm *vmm)
 {
     int rc = vmm_ask_u64(vmm, VHOST_USER_GET_FEATURES, &vmm->offered);
     uint64_t wanted = WANTED_FEATURES | vmm->config.features_on |
                       (vmm->config.packed ? 1ULL << VIRTIO_F_RING_PACKED : 0);
     uint64_t accept = vmm->offered & wanted & ~vmm->config.features_off;
 
+    vmm->protocol = 0; /* nothing is agreed on a new connection, so nothing is acknowledged */
     if (rc == 0 && (accept & VHOST_USER_F_PROTOCOL_FEATURES)) {
         rc = negotiate_protocol(vmm);
     }
@@ -129,13 +130,24 @@ int vmm_negotiate(struct vmm *vmm)
     for (unsigned q = 0; q < vmm->n_queues; q++) {
         if (accept & (1ULL << VIRTIO_F_RING_PACKED)) {
             vmm->queues[q].packed = true;
-            vqueue_reset(&vmm->queues[q], 0);
         }
         vmm->queues[q].event_idx = accept & (1ULL << VIRTIO_RING_F_EVENT_IDX);
         vmm->queues[q].indirect =
             !vmm->config.direct && (accept & (1ULL << VIRTIO_RING_F_INDIRECT_DESC));
     }
     return 0;
+}
+
+int vmm_negotiate(struct vmm *vmm)
+{
+    int rc = vmm_negotiate_again(vmm);
+
+    for (unsigned q = 0; rc == 0 && q < vmm->n_queues; q++) {
+        if (vmm->queues[q].packed) {
+            vqueue_reset(&vmm->queues[q], 0); /* they were made as split ones */
+        }
+    }
+    return rc;
 }
 
 struct vhost_user_region vmm_region(const struct vmm *vmm, unsigned i)

@@ -61,6 +61,8 @@ void vmm_stop(struct vmm *vmm);
 int vmm_init(struct vmm *vmm, const struct vmm_config *config);
 int vmm_connect(struct vmm *vmm, const char *sock_path);
 int vmm_negotiate(struct vmm *vmm);
+/* The same on a new connection, with rings that go on where they are. */
+int vmm_negotiate_again(struct vmm *vmm);
 int vmm_share_memory(struct vmm *vmm);
 int vmm_start_queue(struct vmm *vmm, unsigned q);
 /* GET_VRING_BASE; ret_base may be NULL. The ring can be started again with vmm_start_queue(). */
@@ -89,6 +91,9 @@ int vmm_ask_u64(struct vmm *vmm, uint32_t request, uint64_t *ret_value);
 /* As they are: bytes with descriptors on the first, and one message read off the socket. */
 int vmm_send_bytes(struct vmm *vmm, const void *bytes, size_t size, const int *fds, unsigned n_fds);
 int vmm_recv(struct vmm *vmm, struct vhost_user_header *ret_header, void *payload, size_t room);
+/* The same with a descriptor that comes along; *ret_fd is -1 when none does. */
+int vmm_recv_fd(struct vmm *vmm, struct vhost_user_header *ret_header, void *payload, size_t room,
+                int *ret_fd);
 
 /* Until the daemon closes the connection: 0, -ETIMEDOUT; bytes that still arrive are thrown away.
  */

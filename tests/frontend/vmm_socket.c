@@ -92,7 +92,32 @@ int vmm_send_bytes(struct vmm *vmm, const void *bytes, size_t size, const int *f
     return (size_t)n == size ? 0 : -EIO;
 }
 
-static int read_exactly(struct vmm *vmm, void *buf, size_t size)
+/* Takes what is there; a descriptor that came along goes to *ret_fd if somebody wants it. */
+static ssize_t receive(int sock, void *buf, size_t size, int *ret_fd)
+{
+    union {
+        char buf[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {.iov_base = buf, .iov_len = size};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    const struct cmsghdr *cmsg;
+    ssize_t n;
+
+    if (!ret_fd) {
+        return recv(sock, buf, size, 0);
+    }
+    msg.msg_control = control.buf;
+    msg.msg_controllen = sizeof(control.buf);
+    n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+    cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (cmsg && cmsg->cmsg_type == SCM_RIGHTS) {
+        memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(*ret_fd));
+    }
+    return n;
+}
+
+static int read_exactly(struct vmm *vmm, void *buf, size_t size, int *ret_fd)
 {
     int64_t deadline = frontend_now_ms() + vmm->config.timeout_ms;
     uint8_t *at = buf;
@@ -105,7 +130,7 @@ static int read_exactly(struct vmm *vmm, void *buf, size_t size)
         if (left <= 0 || poll(&pfd, 1, (int)left) == 0) {
             return vmm_fail(vmm, -ETIMEDOUT, "no answer from the daemon");
         }
-        n = recv(vmm->sock, at, size, 0);
+        n = receive(vmm->sock, at, size, ret_fd);
         if (n == 0 || (n < 0 && errno == ECONNRESET)) {
             return vmm_fail(vmm, -ECONNRESET, "the daemon closed the connection");
         }
@@ -120,8 +145,18 @@ static int read_exactly(struct vmm *vmm, void *buf, size_t size)
 
 int vmm_recv(struct vmm *vmm, struct vhost_user_header *ret_header, void *payload, size_t room)
 {
-    int rc = read_exactly(vmm, ret_header, sizeof(*ret_header));
+    return vmm_recv_fd(vmm, ret_header, payload, room, NULL);
+}
 
+int vmm_recv_fd(struct vmm *vmm, struct vhost_user_header *ret_header, void *payload, size_t room,
+                int *ret_fd)
+{
+    int rc;
+
+    if (ret_fd) {
+        *ret_fd = -1;
+    }
+    rc = read_exactly(vmm, ret_header, sizeof(*ret_header), ret_fd);
     if (rc < 0) {
         return rc;
     }
@@ -129,7 +164,7 @@ int vmm_recv(struct vmm *vmm, struct vhost_user_header *ret_header, void *payloa
         return vmm_fail(vmm, -EPROTO, "reply to %u has flags %#x and size %u", ret_header->request,
                         ret_header->flags, ret_header->size);
     }
-    return read_exactly(vmm, payload, ret_header->size);
+    return read_exactly(vmm, payload, ret_header->size, NULL);
 }
 
 static int send_msg(struct vmm *vmm, uint32_t request, uint32_t flags, const void *payload,

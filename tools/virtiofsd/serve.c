@@ -42,6 +42,11 @@ static int on_thread_init(void *opaque)
     return err;
 }
 
+static void on_keep(void *opaque, void *memory, size_t size)
+{
+    fuse_keep(opaque, memory, size);
+}
+
 static void on_cancel_waiting(void *opaque)
 {
     fuse_cancel_locks(opaque);
@@ -176,6 +181,7 @@ static enum vu_end serve_front_end(const struct serve_config *serving, int conn_
         .thread_init = on_thread_init,
         .serve = on_chain,
         .cancel_waiting = on_cancel_waiting,
+        .keep = on_keep,
         .opaque = session,
     };
 

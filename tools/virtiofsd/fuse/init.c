@@ -155,13 +155,28 @@ int op_init(struct fuse_session *session, struct request *req)
     atomic_store(&session->flags, flags);
     pt_set_posix_acl(session->fs, flags & FUSE_POSIX_ACL);
     atomic_store(&session->ready, true);
+    fuse_kept_write(session);
     log_debug("FUSE 7.%u, flags %#llx of %#llx offered", out->minor, (unsigned long long)flags,
               (unsigned long long)offered_flags(&in));
     return 0;
 }
 
+bool fuse_init_resume(struct fuse_session *session, uint32_t minor, uint64_t flags)
+{
+    if (minor < OLDEST_MINOR || minor > FUSE_OUR_MINOR ||
+        (flags & ~choose_flags(&session->config, UINT64_MAX))) {
+        return false;
+    }
+    atomic_store(&session->minor, minor);
+    atomic_store(&session->flags, flags);
+    pt_set_posix_acl(session->fs, flags & FUSE_POSIX_ACL);
+    atomic_store(&session->ready, true);
+    return true;
+}
+
 int op_destroy(struct fuse_session *session, struct request *req)
 {
+    fuse_kept_clear(session);
     (void)req; /* the empty reply is 16 bytes: a guest waits for them to finish umount */
     fuse_session_reset(session);
     return 0;

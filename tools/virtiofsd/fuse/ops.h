@@ -13,6 +13,12 @@ typedef int fuse_op(struct fuse_session *session, struct request *req);
 
 /* init.c */
 fuse_op op_init, op_destroy;
+/* Goes on where an earlier daemon's INIT ended; false for what no INIT of ours ends in. */
+bool fuse_init_resume(struct fuse_session *session, uint32_t minor, uint64_t flags);
+
+/* kept.c: what INIT ended in is there for the next daemon, or is no longer */
+void fuse_kept_write(struct fuse_session *session);
+void fuse_kept_clear(struct fuse_session *session);
 
 /* ops_meta.c: names and attributes */
 fuse_op op_lookup, op_forget, op_batch_forget, op_getattr, op_setattr, op_readlink, op_statx;

@@ -47,6 +47,8 @@ struct fuse_session {
     atomic_bool ready;
     atomic_uint minor;
     atomic_uint_fast64_t flags; /* FUSE_* flags in force, both halves */
+
+    void *kept; /* where the three above outlive us, or NULL; set while no request runs */
 };
 
 /* Serves one chain; the struct request lives in chain->user (REQUEST_SIZE bytes). */
@@ -56,6 +58,12 @@ void fuse_serve(struct fuse_session *session, struct chain *chain);
 void fuse_start_locks(struct fuse_session *session, int (*thread_init)(void *opaque));
 void fuse_cancel_locks(struct fuse_session *session);
 void fuse_stop_locks(struct fuse_session *session);
+
+/*
+ * From here on what INIT negotiated is kept in this memory as well, which is shared with the front
+ * end; what an earlier daemon kept there takes effect. NULL: no longer. No request may run.
+ */
+void fuse_keep(struct fuse_session *session, void *memory, size_t size);
 
 /* The guest or front end is gone: nothing it was told is valid any longer. */
 void fuse_session_reset(struct fuse_session *session);

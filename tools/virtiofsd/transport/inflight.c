@@ -44,7 +44,7 @@ static_assert(sizeof(struct split_region) == 16, "form of the specification");
 struct inflight {
     void *map;
     size_t map_len;
-    bool packed;
+    void *kept;
     unsigned count;
     struct inflight_queue queues[];
 };
@@ -60,7 +60,7 @@ static uint64_t region_size(unsigned queue_size, bool packed)
 
 uint64_t inflight_size(unsigned queues, unsigned queue_size, bool packed)
 {
-    return queues * region_size(queue_size, packed);
+    return queues * region_size(queue_size, packed) + INFLIGHT_KEPT_SIZE;
 }
 
 int inflight_create(uint64_t size)
@@ -116,7 +116,7 @@ int inflight_map(int fd, uint64_t map_size, uint64_t offset, unsigned queues, un
     inflight = g_malloc0(sizeof(*inflight) + queues * sizeof(inflight->queues[0]));
     inflight->map = map;
     inflight->map_len = map_size;
-    inflight->packed = packed;
+    inflight->kept = (char *)map + inflight_size(queues, queue_size, packed) - INFLIGHT_KEPT_SIZE;
     for (unsigned i = 0; i < queues; i++) {
         char *region = (char *)map + i * region_size(queue_size, packed);
 
@@ -144,9 +144,9 @@ void inflight_free(struct inflight *inflight)
     g_free(inflight);
 }
 
-bool inflight_is_packed(const struct inflight *inflight)
+void *inflight_kept(const struct inflight *inflight)
 {
-    return inflight->packed;
+    return inflight->kept;
 }
 
 struct inflight_queue *inflight_queue(struct inflight *inflight, unsigned index)

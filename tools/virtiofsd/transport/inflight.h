@@ -54,7 +54,9 @@ int inflight_map(int fd, uint64_t map_size, uint64_t offset, unsigned queues, un
 /* NULL is fine. No ring may use it any more. */
 void inflight_free(struct inflight *inflight);
 
-bool inflight_is_packed(const struct inflight *inflight);
+/* Behind the regions: memory of the device's own that is kept with them. */
+#define INFLIGHT_KEPT_SIZE 64
+void *inflight_kept(const struct inflight *inflight);
 
 /* NULL when there is none for this index. */
 struct inflight_queue *inflight_queue(struct inflight *inflight, unsigned index);

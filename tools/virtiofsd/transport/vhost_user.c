@@ -136,7 +136,7 @@ static void free_session(struct vu_session *session)
     for (unsigned i = 0; i < VU_MAX_QUEUES; i++) {
         vu_ring_free(session->rings[i]);
     }
-    inflight_free(session->ground.inflight);
+    vu_session_drop_inflight(session);
     dirty_log_free(session->ground.log);
     guest_mem_free(session->ground.mem);
     auto_fd_close(&session->backend_fd);

@@ -36,6 +36,11 @@ struct vu_device {
     void (*serve)(void *opaque, struct chain *chain);
     /* Answer everything that waits without a bound (parked locks): a ring is about to stop. */
     void (*cancel_waiting)(void *opaque);
+    /*
+     * Memory that the front end hands to the next life of the daemon, and what an earlier one has
+     * left there; zeros the first time. NULL: it is gone. May be NULL itself. No chain is out.
+     */
+    void (*keep)(void *opaque, void *memory, size_t size);
     void *opaque;
 };
 

@@ -83,6 +83,15 @@ int vu_get_inflight_fd(struct vu_session *session, struct vu_msg *msg)
     return 0;
 }
 
+void vu_session_drop_inflight(struct vu_session *session)
+{
+    if (session->ground.inflight && session->device->keep) {
+        session->device->keep(session->device->opaque, NULL, 0);
+    }
+    inflight_free(session->ground.inflight);
+    session->ground.inflight = NULL;
+}
+
 int vu_set_inflight_fd(struct vu_session *session, struct vu_msg *msg)
 {
     const struct vu_inflight *from = &msg->payload.inflight;
@@ -107,8 +116,11 @@ int vu_set_inflight_fd(struct vu_session *session, struct vu_msg *msg)
             vu_ring_begin_anew(session->rings[i]);
         }
     }
-    inflight_free(session->ground.inflight);
+    vu_session_drop_inflight(session);
     session->ground.inflight = inflight;
+    if (session->device->keep) {
+        session->device->keep(session->device->opaque, inflight_kept(inflight), INFLIGHT_KEPT_SIZE);
+    }
     vu_session_resume_rings(session);
     return 0;
 }

@@ -56,6 +56,9 @@ const struct vu_request *vu_request_find(uint32_t id);
  */
 int vu_session_hold_rings(struct vu_session *session, bool drain);
 
+/* All rings are held, drained, and will begin anew: the inflight regions are unmapped. */
+void vu_session_drop_inflight(struct vu_session *session);
+
 /* Starts those again that may run. */
 void vu_session_resume_rings(struct vu_session *session);
 
