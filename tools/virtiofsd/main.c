@@ -12,9 +12,9 @@
 
 #include "base/log.h"
 #include "check.h"
-#include "daemon.h"
 #include "host/limits.h"
 #include "serve.h"
+#include "start.h"
 #include "transport/vu_listen.h"
 
 /* Callers wait for this line and count it (Kata reads stderr until it comes). */

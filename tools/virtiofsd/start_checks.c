@@ -3,7 +3,7 @@
  * Everything that can be wrong with a command line or a host, each in one sentence that says what
  * to do; nothing outlives the answer but what the checks have parsed.
  */
-#include "daemon.h"
+#include "start.h"
 
 #include <errno.h>
 #include <fcntl.h>

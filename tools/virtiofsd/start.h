@@ -2,8 +2,8 @@
 /*
  * The daemon's life as main.c walks through it: what a start has made, and the steps that make it.
  */
-#ifndef DAEMON_H
-#define DAEMON_H
+#ifndef START_H
+#define START_H
 
 #include "fs/pt.h"
 #include "host/sandbox.h"
@@ -30,7 +30,7 @@ struct daemon {
     struct local_mount *mount; /* with --mount, instead of a socket */
 };
 
-/* --- daemon_checks.c: what can be said before anything is made --- */
+/* --- start_checks.c: what can be said before anything is made --- */
 
 /* Each step says what is wrong through *ret_error (g_free()) and returns 0 or -errno. */
 int check_shared_dir(struct daemon *daemon, char **ret_error);
@@ -40,7 +40,7 @@ int check_modcaps(struct daemon *daemon, char **ret_error);
 int check_socket(struct daemon *daemon, char **ret_error);
 int probe_overlay(struct daemon *daemon, char **ret_error);
 
-/* --- daemon_start.c --- */
+/* --- start.c --- */
 
 /* All steps in their order; daemon_end() afterwards in any case. */
 int daemon_start(struct daemon *daemon, char **ret_error);

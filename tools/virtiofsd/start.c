@@ -3,7 +3,7 @@
  * The start, step by step, and the end. Everything that can be wrong is said before a socket
  * exists; the table at the bottom is the order.
  */
-#include "daemon.h"
+#include "start.h"
 
 #include <errno.h>
 #include <glib.h>
