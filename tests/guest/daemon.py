@@ -9,13 +9,31 @@ libvirt asks.
 
 import json
 import os
+import pwd
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import boot
+
+sys.path.append(str(boot.HERE.parent / "security"))
+import outside
+
+USER_LOCK = threading.Lock()
+
+
+def ordinary_user():
+    """A user with subordinate ids: (uid, --uid-map lines, --gid-map lines), all ids mapped."""
+    with USER_LOCK, outside.ordinary_user() as (user, _):
+        maps = []
+        for path, own in (("/etc/subuid", user.pw_uid), ("/etc/subgid", user.pw_gid)):
+            first, count = outside.subordinate_ids(path, user.pw_name)
+            maps.append([f":0:{own}:1:", f":1:{first}:{count}:"])
+        return user.pw_uid, *maps
 
 
 def binary():
@@ -34,12 +52,14 @@ def has_separate_options(path):
 
 
 def arguments(path, share, vhost_socket, options):
-    """options: {"xattr": True, "xattrmap": "...", "cache": "auto"}; False leaves a word out."""
+    """options: {"xattr": True, "xattrmap": "...", "cache": "auto"}; False leaves a word out, a list
+    repeats it."""
     wanted = {name: value for name, value in options.items() if value is not False}
     if has_separate_options(path):
         words = [f"--shared-dir={share}", f"--socket-path={vhost_socket}"]
         for name, value in wanted.items():
-            words.append(f"--{name}" if value is True else f"--{name}={value}")
+            for each in value if isinstance(value, list) else [value]:
+                words.append(f"--{name}" if each is True else f"--{name}={each}")
         return words
     words = [f"source={share}"]
     for name, value in wanted.items():
@@ -69,8 +89,8 @@ class Daemon:
         command = [path, *arguments(path, self.share, self.socket, self.options),
                    *os.environ.get("VIRTIOFSD_OPTS", "").split()]
         if self.uid:
-            command = ["setpriv", "--reuid", self.uid, "--regid", self.uid, "--clear-groups",
-                       *command]
+            gid = pwd.getpwuid(self.uid).pw_gid
+            command = ["setpriv", "--reuid", self.uid, "--regid", gid, "--init-groups", *command]
         self.log = open(Path(self.work.name) / "log", "w+")
         self.process = subprocess.Popen(boot.with_parent(command), stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)

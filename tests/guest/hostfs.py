@@ -108,7 +108,7 @@ def passthrough_program():
         flags = subprocess.run(["pkg-config", "--cflags", "--libs", "fuse3", "glib-2.0"],
                                capture_output=True, text=True).stdout.split()
         fresh = program.with_name(f"{program.name}.{os.getpid()}")
-        run("gcc", "-O2", "-o", fresh, source, *flags)
+        run("gcc", "-O2", "-D_GNU_SOURCE", "-o", fresh, source, *flags)
         os.replace(fresh, program)
     return program
 

@@ -180,8 +180,12 @@ test_append_sparse_fallocate_and_mmap() {
     truncate -s 1M $M/sparse
     is "$(guestfs-tool hole $M/sparse | grep -c '^[0-9]*$')" 1
     is "$(head -n 1 $M/sparse)" "lower sparse"
-    guestfs-tool fallocate $M/allocated 65536
-    is "$(stat -c %s $M/allocated)" 65536
+    if [ "$HOSTFS" = fuse ]; then
+        refuses guestfs-tool fallocate $M/allocated 65536 # that host cannot
+    else
+        guestfs-tool fallocate $M/allocated 65536
+        is "$(stat -c %s $M/allocated)" 65536
+    fi
     dd if=/dev/zero of=$M/mapped bs=4096 count=1 2>/dev/null
     guestfs-tool mmap $M/mapped mapped-text
     drop_caches
@@ -280,7 +284,7 @@ test_reused_as_a_lower() {
     mount -t overlay overlay \
         -o "lowerdir=$D/upper:$L,upperdir=$D/upper2,workdir=$D/work2,redirect_dir=on,index=off" $M
     guestfs-tool tree $M | diff /tmp/ops-before -
-    rm -r $M/big $M/to-d-absent-same
+    rm -r $M/to-d-absent-same $M/other
     mv $M/to-d-upper-same $M/again
     is "$(cat $M/again/inside)" "d upper same"
     umount $M
