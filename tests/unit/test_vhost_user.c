@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -568,6 +569,48 @@ static void stop_and_disconnect_end_it_with_chains_out(void)
     tear_down(&bed);
 }
 
+/* In a process of its own: what hangs cannot be freed. Exit code 0 when all went well. */
+static G_GNUC_NORETURN void hang_and_stop(char how)
+{
+    uint64_t one = 1;
+    struct bed bed;
+    gint64 start = 0;
+    bool is_quick = false;
+
+    set_up(&bed, NULL, 0);
+    post(&bed, 1, HOLD);
+    expect_served(&bed, 1);
+    if (how == 'b') {
+        struct {
+            struct vu_header header;
+            struct vu_vring_state state;
+        } msg = {{VU_GET_VRING_BASE, VU_FLAG_VERSION, sizeof(msg.state)}, {.index = 1}};
+
+        /* waits for the chain that is held */
+        (void)vmm_send_bytes(&bed.vmm, &msg, sizeof(msg), NULL, 0);
+    } else if (how == 'd') {
+        vmm_disconnect(&bed.vmm);
+    }
+    g_usleep(50000);
+    start = g_get_monotonic_time();
+    (void)!write(bed.stop_fd, &one, sizeof(one));
+    pthread_join(bed.thread, NULL);
+    is_quick = g_get_monotonic_time() - start < 900 * 1000;
+    _exit(bed.end != VU_END_HUNG ? 1 : is_quick ? 0 : 2);
+}
+
+static void a_device_that_hangs_does_not_keep_us(gconstpointer data)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        hang_and_stop((char)GPOINTER_TO_INT(data));
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
 static void the_configuration_has_tag_and_queues(void)
 {
     struct bed bed;
@@ -621,6 +664,10 @@ static const struct refusal {
     {"region_of_an_eventfd", VU_ADD_MEM_REG, {0, 4096, 4096, 4096, 0}, 40, 'e'},
     {"removal_of_no_region", VU_REM_MEM_REG, {0, 4096, 4096, 4096, 0}, 40, 0},
     {"configuration_is_read_only", VU_SET_CONFIG, {0}, 12, 0},
+    {"inflight_regions_for_no_queue", VU_SET_INFLIGHT_FD, {4096, 0, 128 << 16}, 24, 'f'},
+    {"inflight_regions_in_an_empty_file", VU_SET_INFLIGHT_FD, {1 << 20, 0, 2 | 8 << 16}, 24, 'f'},
+    {"inflight_regions_in_an_eventfd", VU_SET_INFLIGHT_FD, {1 << 20, 0, 2 | 8 << 16}, 24, 'e'},
+    {"status_of_nine_bits", VU_SET_STATUS, {256}, 8, 0},
 };
 
 static int send_refusal(struct bed *bed, const struct refusal *r)
@@ -632,11 +679,15 @@ static int send_refusal(struct bed *bed, const struct refusal *r)
     return vmm_msg(&bed->vmm, r->request, r->words, r->size, &fd, fd >= 0 ? 1 : 0);
 }
 
+/* Requests are refused for what they say, not because they were not negotiated. */
+#define ALL_PROTOCOL (VU_PROTOCOL_F_LOG_SHMFD | VU_PROTOCOL_F_INFLIGHT_SHMFD | VU_PROTOCOL_F_STATUS)
+
 static void a_refused_request_is_told(gconstpointer data)
 {
+    const struct vmm_config config = {.protocol_on = ALL_PROTOCOL};
     struct bed bed;
 
-    set_up(&bed, NULL, 0);
+    set_up(&bed, &config, 0);
     g_assert_cmpint(send_refusal(&bed, data), ==, -EREMOTEIO);
     post(&bed, 0, ECHO);
     expect_answer(&bed, 0);
@@ -645,7 +696,8 @@ static void a_refused_request_is_told(gconstpointer data)
 
 static void a_refused_request_ends_a_deaf_front_end(gconstpointer data)
 {
-    const struct vmm_config config = {.protocol_off = VU_PROTOCOL_F_REPLY_ACK};
+    const struct vmm_config config = {.protocol_off = VU_PROTOCOL_F_REPLY_ACK,
+                                      .protocol_on = ALL_PROTOCOL};
     struct bed bed;
 
     set_up(&bed, &config, 0);
@@ -674,18 +726,24 @@ static const struct bad_frame {
     {"no_descriptor_for_a_channel", VU_SET_BACKEND_REQ_FD, 1, 0, 0},
     {"protocol_feature_not_negotiated", VU_SET_BACKEND_REQ_FD, 1, 0, 1},
     {"log_before_its_time", VU_SET_LOG_BASE, 1, 16, 1},
+    {"log_without_descriptor", VU_SET_LOG_BASE, 1, 16, 0},
+    {"log_that_is_empty", VU_SET_LOG_BASE, 1, 16, 1},
+    {"inflight_without_descriptor", VU_SET_INFLIGHT_FD, 1, 24, 0},
+    {"inflight_for_no_queue", VU_GET_INFLIGHT_FD, 1, 24, 0},
+    {"status_too_long", VU_SET_STATUS, 1, 16, 0},
     {"wrong_version", VU_GET_FEATURES, 3, 0, 0},
 };
 
 static void a_bad_frame_ends_the_connection(gconstpointer data)
 {
+    const struct vmm_config config = {.protocol_on = ALL_PROTOCOL};
     const struct bad_frame *bad = data;
     struct vu_header hdr = {bad->request, bad->flags | VU_FLAG_NEED_REPLY, bad->size};
     struct bed bed;
     char bytes[128] = {0};
     int fds[2];
 
-    set_up(&bed, NULL, 0);
+    set_up(&bed, strcmp(bad->name, "log_before_its_time") == 0 ? NULL : &config, 0);
     memcpy(bytes, &hdr, sizeof(hdr));
     fds[0] = fds[1] = bed.vmm.ram.memfd;
     g_assert_cmpint(vmm_send_bytes(&bed.vmm, bytes, sizeof(hdr) + bad->size, fds, bad->fd_cnt), ==,
@@ -739,6 +797,12 @@ int main(int argc, char **argv)
     ADD(a_ring_that_loses_its_memory_breaks);
     ADD(a_missing_or_full_call_descriptor_blocks_nobody);
     ADD(stop_and_disconnect_end_it_with_chains_out);
+    g_test_add_data_func("/vhost_user/a_device_that_hangs_does_not_keep_us/idle",
+                         GINT_TO_POINTER('i'), a_device_that_hangs_does_not_keep_us);
+    g_test_add_data_func("/vhost_user/a_device_that_hangs_does_not_keep_us/stopping_a_ring",
+                         GINT_TO_POINTER('b'), a_device_that_hangs_does_not_keep_us);
+    g_test_add_data_func("/vhost_user/a_device_that_hangs_does_not_keep_us/disconnected",
+                         GINT_TO_POINTER('d'), a_device_that_hangs_does_not_keep_us);
     ADD(the_configuration_has_tag_and_queues);
     add_rows();
     return g_test_run();

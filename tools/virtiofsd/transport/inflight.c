@@ -164,7 +164,9 @@ static int by_counter(const void *a, const void *b)
 
 void inflight_set_again(struct inflight_queue *queue, struct inflight_entry *entries, unsigned cnt)
 {
-    qsort(entries, cnt, sizeof(*entries), by_counter);
+    if (cnt > 0) {
+        qsort(entries, cnt, sizeof(*entries), by_counter);
+    }
     g_free(queue->again);
     queue->again = g_new(uint16_t, cnt);
     for (unsigned i = 0; i < cnt; i++) {
