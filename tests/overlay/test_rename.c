@@ -277,6 +277,31 @@ struct looker {
 };
 
 /* The source's name must hold the source or a whiteout, the destination's either file. */
+static bool is_bad(const char *name, const struct fuse_attr *attr)
+{
+    return (strcmp(name, "source") == 0 && S_ISREG(attr->mode) && attr->size != 6) ||
+           (strcmp(name, "dest") == 0 && S_ISCHR(attr->mode));
+}
+
+static void list_once(struct looker *it, struct fc_queue *q)
+{
+    struct fc_dirent entry;
+    char buf[2048];
+    size_t pos = 0;
+    uint64_t fh = 0;
+    int n = 0;
+
+    OK(it->p, fc_opendir(q, ROOT, &fh));
+    n = fc_readdir(q, ROOT, fh, 0, buf, sizeof(buf), true);
+    g_assert_cmpint(n, >, 0);
+    while (fc_next_dirent(buf, (size_t)n, &pos, true, &entry) == 1) {
+        if (entry.entry.nodeid != 0 && is_bad(entry.name, &entry.entry.attr)) {
+            g_atomic_int_inc(&it->bad);
+        }
+    }
+    OK(it->p, fc_releasedir(q, ROOT, fh));
+}
+
 static void *look(void *opaque)
 {
     struct looker *it = opaque;
@@ -284,12 +309,13 @@ static void *look(void *opaque)
     struct fuse_entry_out e;
 
     while (!g_atomic_int_get(&it->stop)) {
-        if (fc_lookup(q, ROOT, "source", &e) == 0 && S_ISREG(e.attr.mode) && e.attr.size != 6) {
+        if (fc_lookup(q, ROOT, "source", &e) == 0 && is_bad("source", &e.attr)) {
             g_atomic_int_inc(&it->bad);
         }
-        if (fc_lookup(q, ROOT, "dest", &e) == 0 && S_ISCHR(e.attr.mode)) {
+        if (fc_lookup(q, ROOT, "dest", &e) == 0 && is_bad("dest", &e.attr)) {
             g_atomic_int_inc(&it->bad);
         }
+        list_once(it, q);
     }
     return NULL;
 }

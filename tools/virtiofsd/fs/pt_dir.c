@@ -166,7 +166,7 @@ static void put_one(struct pt_fs *fs, struct handle *handle, const struct host_d
     };
 
     if (plus && !is_dot(host->d_name)) {
-        int err = pt_lookup_in(fs, handle->inode, host->d_name, &entry);
+        int err = pt_lookup_settled(fs, handle->inode, host->d_name, &entry);
 
         if (err == -ENOENT) {
             return;

@@ -81,6 +81,8 @@ bool pt_is_reserved(const struct pt_fs *fs, const char *name);
 
 /* Looks `name` up in `dir` and counts one lookup. */
 int pt_lookup_in(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret);
+/* The same for what the guest will remember: not in the middle of an emulated rename. */
+int pt_lookup_settled(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret);
 /* The same for a name that was just made; a reference too unless ret_inode is NULL. */
 int pt_lookup_new(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret,
                   struct inode **ret_inode);

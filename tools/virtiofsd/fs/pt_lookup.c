@@ -302,10 +302,11 @@ static int lookup_parent(struct pt_fs *fs, struct inode *dir, struct pt_entry *r
     return entry_of_fd(fs, fd, ret);
 }
 
-/* The guest's own look-up by name: not in the middle of an emulated rename. */
-static int lookup_settled(struct pt_fs *fs, struct inode *dir, const char *name,
-                          struct pt_entry *ret)
+int pt_lookup_settled(struct pt_fs *fs, struct inode *dir, const char *name, struct pt_entry *ret)
 {
+    if (!fs->config.overlay.on) {
+        return pt_lookup_in(fs, dir, name, ret);
+    }
     for (;;) {
         unsigned seq = overlay_renames_begin(&fs->renames);
         int err = pt_lookup_in(fs, dir, name, ret);
@@ -340,8 +341,7 @@ int pt_lookup(struct pt_fs *fs, uint64_t parent, const char *name, struct pt_ent
     if (pt_is_reserved(fs, name)) {
         return -ENOENT;
     }
-    return fs->config.overlay.on ? lookup_settled(fs, dir, name, ret)
-                                 : pt_lookup_in(fs, dir, name, ret);
+    return pt_lookup_settled(fs, dir, name, ret);
 }
 
 bool pt_forget(struct pt_fs *fs, uint64_t nodeid, uint64_t n)
