@@ -191,7 +191,7 @@ def without_aslr():
     return command if subprocess.run([*command, "true"], capture_output=True).returncode == 0 else []
 
 
-def meson_test(tally, folder, log, suites, env=None):
+def meson_test(tally, folder, log, suites, env=None, wrapper=None):
     """Runs the suites and counts their cases, from what meson writes down of each program."""
     known = subprocess.run(["meson", "introspect", "--tests", str(folder)], capture_output=True,
                            text=True)
@@ -201,9 +201,11 @@ def meson_test(tally, folder, log, suites, env=None):
     if not chosen:
         tally.skip(f"tests of {', '.join(suites)} in {folder.name}", "there are none yet")
         return
-    written = folder / "meson-logs" / "testlog.json"
+    written = folder / "meson-logs" / f"testlog{'-' + wrapper.name if wrapper else ''}.json"
     written.unlink(missing_ok=True)
     words = [word for suite in chosen for word in ("--suite", suite)]
+    if wrapper:
+        words += ["--wrapper", wrapper]
     status, output = execute([*without_aslr(), "meson", "test", "-C", folder, "--no-rebuild",
                               "--print-errorlogs", *words], log, env)
     try:
@@ -237,6 +239,31 @@ def gcc(tally):
         meson_test(tally, BUILD, "gcc", ["unit", "proto", "security", "contrib", "count", "overlay", "qtest"])
 
 
+# What root of a user namespace cannot do, neither as a test nor as a daemon: device nodes, trusted.*
+# attributes, ids beyond its 65,536.
+NOT_AS_USER = """/names/devices_and_fifos_are_never_opened
+/dirs/readdir_types_are_true
+/dirs/readdirplus_types_are_true
+/xattr/stored_names_are_out_of_reach
+/xattr/list_is_no_longer_than_it_says
+/ids/translation_of_incus"""
+
+
+def user(tally):
+    """The black-box tests by an ordinary user in a user namespace, as in a rootless container."""
+    if build(tally, BUILD, "user"):
+        for name in NOT_AS_USER.splitlines():
+            print(f"    not as a user: {name}", flush=True)
+        meson_test(tally, BUILD, "user", ["proto", "hostile"], {"PROTO_NOT_HERE": NOT_AS_USER},
+                   TOP / "tests" / "as-user")
+
+
+def no_sandbox(tally):
+    """The same tests with nothing but the filter and the capabilities around the daemon."""
+    if build(tally, BUILD, "none"):
+        meson_test(tally, BUILD, "none", ["proto", "hostile"], {"VIRTIOFSD_OPTS": "--sandbox=none"})
+
+
 def crash(tally):
     folder = BUILD.with_name(f"{BUILD.name}-fault")
     if build(tally, folder, "crash", fault_injection="true"):
@@ -252,7 +279,7 @@ def asan(tally):
 def tsan(tally):
     folder = BUILD.with_name(f"{BUILD.name}-tsan")
     if build(tally, folder, "tsan", b_sanitize="thread"):
-        meson_test(tally, folder, "tsan", ["unit"], SANITIZER_ENV)
+        meson_test(tally, folder, "tsan", ["unit", "races"], SANITIZER_ENV)
 
 
 def clang(tally):
@@ -294,8 +321,8 @@ def guest_asan(tally):
 
 
 STAGES = [
-    ("format", formatting), ("licence", licence), ("doors", doors), ("gcc", gcc), ("crash", crash),
-    ("asan", asan),
+    ("format", formatting), ("licence", licence), ("doors", doors), ("gcc", gcc),
+    ("user", user), ("none", no_sandbox), ("crash", crash), ("asan", asan),
     ("tsan", tsan), ("clang", clang), ("fuzz", fuzz), ("guest", guest),
     ("guest-asan", guest_asan),
 ]

@@ -62,6 +62,14 @@ static void open_files_run_out_for_the_guest_alone(void)
     proto_stop(p);
 }
 
+/* Not in a user namespace. */
+static bool may_make_devices(struct proto *p)
+{
+    const char *path = proto_path(p, "device");
+
+    return mknod(path, S_IFCHR | 0600, makedev(1, 3)) == 0 && unlink(path) == 0;
+}
+
 /* CVE-2020-35517: nodes the guest makes itself are never opened, by no way there is. */
 static void special_files_are_never_opened(void)
 {
@@ -74,8 +82,14 @@ static void special_files_are_never_opened(void)
         struct fuse_setattr_in cut = {.valid = FATTR_SIZE};
         struct fuse_entry_out e;
         uint64_t fh;
+        int rc = 0;
 
-        OK(p, fc_mknod(p->q, ROOT, name, modes[i], (1 << 8) | 3, &e)); /* /dev/null, if a device */
+        rc = fc_mknod(p->q, ROOT, name, modes[i], (1 << 8) | 3, &e); /* /dev/null, if a device */
+        if (rc == -EPERM && (S_ISCHR(modes[i]) || S_ISBLK(modes[i])) && !may_make_devices(p)) {
+            g_test_message("no device nodes in this user namespace");
+            continue;
+        }
+        OK(p, rc);
         for (int flags = O_RDONLY; flags <= O_RDWR; flags++) {
             EXPECT(p, fc_open(p->q, e.nodeid, (uint32_t)flags, &fh), -ENXIO);
             EXPECT(p, fc_open(p->q, e.nodeid, (uint32_t)flags | O_NONBLOCK, &fh), -ENXIO);

@@ -83,20 +83,20 @@ static void expect_translation(struct proto *p, uint32_t guest, uint32_t host, u
 
 static void translation_map(void)
 {
-    static const char *const args[] = {"--translate-uid=map:0:100000:1000",
-                                       "--translate-gid=map:0:100000:1000", NULL};
+    static const char *const args[] = {"--translate-uid=map:0:20000:1000",
+                                       "--translate-gid=map:0:20000:1000", NULL};
     struct proto *p = start_with(args);
     struct fuse_setattr_in give = {.valid = FATTR_UID | FATTR_GID, .uid = 7, .gid = 8};
     struct fuse_attr attr;
     uint64_t n;
 
-    expect_translation(p, 0, 100000, 0);
-    expect_translation(p, 999, 100999, 999);
+    expect_translation(p, 0, 20000, 0);
+    expect_translation(p, 999, 20999, 999);
     n = proto_lookup(p, ROOT, "by-999");
     OK(p, fc_setattr(p->q, n, &give, &attr));
     g_assert_cmpuint(attr.uid, ==, 7);
     g_assert_cmpuint(attr.gid, ==, 8);
-    expect_owner(p, "by-999", 100007, 100008);
+    expect_owner(p, "by-999", 20007, 20008);
     proto_stop(p);
 }
 
