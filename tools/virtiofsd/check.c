@@ -115,11 +115,11 @@ static void print_json(const char *dir, const struct share_probe *probe)
     printf("%s\n", text);
 }
 
-int check_share(const char *dir, bool json)
+int check_share(const char *dir, bool own_userns, bool json)
 {
     struct share_probe probe;
 
-    probe_share(dir, &probe);
+    probe_share(dir, own_userns, &probe);
     if (json) {
         print_json(dir, &probe);
     } else {

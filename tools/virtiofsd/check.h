@@ -7,7 +7,8 @@
 
 #include <stdbool.h>
 
-/* Prints a table, or JSON; returns the exit status: 0 when the directory will serve. */
-int check_share(const char *dir, bool json);
+/* As probe_share(). Prints a table, or JSON; returns the exit status: 0 when the directory will
+ * serve. */
+int check_share(const char *dir, bool own_userns, bool json);
 
 #endif

@@ -121,7 +121,7 @@ static int check(struct daemon *daemon)
         log_announce("%s", error);
         return EXIT_FAILURE;
     }
-    return check_share(daemon->options.shared_dir, daemon->options.json);
+    return check_share(daemon->options.shared_dir, will_have_userns(daemon), daemon->options.json);
 }
 
 int main(int argc, char **argv)

@@ -38,6 +38,8 @@ int check_xattrmap(struct daemon *daemon, char **ret_error);
 int make_idmaps(struct daemon *daemon, char **ret_error);
 int check_modcaps(struct daemon *daemon, char **ret_error);
 int check_socket(struct daemon *daemon, char **ret_error);
+/* Without CAP_SYS_ADMIN namespaces take a user namespace, in which the daemon is root. */
+bool will_have_userns(const struct daemon *daemon);
 int probe_overlay(struct daemon *daemon, char **ret_error);
 
 /* --- start.c --- */

@@ -82,13 +82,9 @@ int check_xattrmap(struct daemon *daemon, char **ret_error)
     return 0;
 }
 
-/*
- * The guest's overlayfs works in a directory of mode 0, and gives files away: an ordinary user can
- * do neither but in a user namespace.
- */
-static bool may_override_modes(const struct daemon *daemon)
+bool will_have_userns(const struct daemon *daemon)
 {
-    return caps_have(CAP_DAC_OVERRIDE) || daemon->options.sandbox == SANDBOX_NAMESPACE;
+    return daemon->options.sandbox == SANDBOX_NAMESPACE && !caps_have(CAP_SYS_ADMIN);
 }
 
 int probe_overlay(struct daemon *daemon, char **ret_error)
@@ -100,12 +96,7 @@ int probe_overlay(struct daemon *daemon, char **ret_error)
     if (!daemon->options.overlay_upper) {
         return 0;
     }
-    if (!may_override_modes(daemon)) {
-        return fail(-EPERM, ret_error,
-                    g_strdup("--overlay-upper with --sandbox=none needs CAP_DAC_OVERRIDE, which an "
-                             "ordinary user has not; use --sandbox=namespace"));
-    }
-    probe_share(dir, &probe);
+    probe_share(dir, will_have_userns(daemon), &probe);
     if (!probe.serves) {
         return fail(-EOPNOTSUPP, ret_error, probe_refusal(&probe, dir));
     }

@@ -31,6 +31,21 @@ static int try_write(int dirfd)
     return make_file(dirfd, "file");
 }
 
+static int try_closed_dir(int dirfd)
+{
+    auto_fd closed = -1;
+
+    if (mkdirat(dirfd, "closed", 0) < 0) {
+        return -errno;
+    }
+    closed = openat(dirfd, "closed", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (closed < 0 || mkdirat(closed, "inside", 0700) < 0 ||
+        unlinkat(closed, "inside", AT_REMOVEDIR) < 0) {
+        return -errno;
+    }
+    return 0;
+}
+
 static int try_d_type(int dirfd)
 {
     int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -134,6 +149,9 @@ static const struct {
 } items[PROBE_ITEMS] = {
     [PROBE_WRITE] = {"files can be made", try_write,
                      "share a directory that the daemon's user may write to"},
+    [PROBE_CLOSED_DIR] = {"use of closed directories", try_closed_dir,
+                          "run the daemon as root, or leave out --sandbox=none so that it gets a "
+                          "user namespace of its own"},
     [PROBE_D_TYPE] = {"readdir tells types", try_d_type, NULL},
     [PROBE_USER_XATTR] = {"user.* extended attributes", try_user_xattr,
                           "share a directory on a file system with user.* attributes (ext4, xfs, "
@@ -160,7 +178,7 @@ const char *probe_item_remedy(enum probe_item item)
     return items[item].remedy;
 }
 
-/* One flat directory; what is in it is ours. */
+/* One directory with at most empty ones in it; all of it is ours. */
 static void remove_dir(int parent, int dirfd, const char *name)
 {
     int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -168,7 +186,10 @@ static void remove_dir(int parent, int dirfd, const char *name)
     const struct dirent *entry = NULL;
 
     while (dir && (entry = readdir(dir))) {
-        (void)unlinkat(dirfd, entry->d_name, 0); /* "." and ".." refuse by themselves */
+        /* "." and ".." refuse by themselves */
+        if (unlinkat(dirfd, entry->d_name, 0) < 0) {
+            (void)unlinkat(dirfd, entry->d_name, AT_REMOVEDIR);
+        }
     }
     if (dir) {
         closedir(dir);
@@ -220,12 +241,13 @@ static void judge(struct share_probe *ret)
 {
     ret->native_whiteouts =
         ret->result[PROBE_WHITEOUT] == 0 && ret->result[PROBE_RENAME_WHITEOUT] == 0;
-    ret->serves = ret->result[PROBE_WRITE] == 0 && ret->result[PROBE_USER_XATTR] == 0 &&
+    ret->serves = ret->result[PROBE_WRITE] == 0 && ret->result[PROBE_CLOSED_DIR] == 0 &&
+                  ret->result[PROBE_USER_XATTR] == 0 &&
                   (ret->native_whiteouts ||
                    (ret->result[PROBE_SYMLINK] == 0 && ret->result[PROBE_RENAME_EXCHANGE] == 0));
 }
 
-void probe_share(const char *dir, struct share_probe *ret)
+void probe_share(const char *dir, bool own_userns, struct share_probe *ret)
 {
     auto_fd parent = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     g_autofree char *path = g_build_filename(dir, PROBE_DIR, NULL);
@@ -242,7 +264,9 @@ void probe_share(const char *dir, struct share_probe *ret)
         err = dirfd < 0 ? -errno : 0;
     }
     for (size_t i = 0; i < PROBE_ITEMS; i++) {
-        ret->result[i] = err < 0 ? err : items[i].try(dirfd);
+        bool moot = i == PROBE_CLOSED_DIR && own_userns;
+
+        ret->result[i] = err < 0 ? err : moot ? 0 : items[i].try(dirfd);
         if (err == 0 && i == PROBE_WRITE) {
             ret->unstable_ids = ret->is_overlay && files_have_other_device(dirfd);
         }

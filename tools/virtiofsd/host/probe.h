@@ -10,6 +10,7 @@
 
 enum probe_item {
     PROBE_WRITE,
+    PROBE_CLOSED_DIR, /* a directory of mode 0 can be used: overlayfs makes its work directory so */
     PROBE_D_TYPE,
     PROBE_USER_XATTR,
     PROBE_WHITEOUT,        /* character device 0:0 */
@@ -32,8 +33,12 @@ struct share_probe {
     bool serves;             /* a guest can use it as an upper */
 };
 
-/* Never fails as a whole: what cannot be tried carries the error of what was missing for it. */
-void probe_share(const char *dir, struct share_probe *ret);
+/*
+ * Never fails as a whole: what cannot be tried carries the error of what was missing for it.
+ * own_userns: the daemon will serve in a user namespace of its own, in which it may override
+ * permissions that bind it here.
+ */
+void probe_share(const char *dir, bool own_userns, struct share_probe *ret);
 
 /* What was tried, in words, and what to do when it is missing (NULL: it can be lived without). */
 const char *probe_item_name(enum probe_item item);
