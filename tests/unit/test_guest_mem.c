@@ -42,8 +42,7 @@ static struct guest_mem_range range_at(uint64_t gpa_page, uint64_t pages, uint64
 
 static void addresses_are_found_in_the_right_region(void)
 {
-    auto_fd
-    fd = make_memory(16);
+    auto_fd fd = make_memory(16);
     struct guest_mem *mem = guest_mem_new();
     unsigned hint = 0;
     uint64_t len = 0;
@@ -75,8 +74,7 @@ static void addresses_are_found_in_the_right_region(void)
 
 static void ranges_that_cross_regions_come_in_pieces(void)
 {
-    auto_fd
-    fd = make_memory(3);
+    auto_fd fd = make_memory(3);
     struct guest_mem *mem = guest_mem_new();
     unsigned char buf[PAGE + 2];
     unsigned hint = 0;
@@ -105,8 +103,7 @@ static void ranges_that_cross_regions_come_in_pieces(void)
 
 static void offsets_need_not_be_aligned(void)
 {
-    auto_fd
-    fd = make_memory(4);
+    auto_fd fd = make_memory(4);
     struct guest_mem *mem = guest_mem_new();
     struct guest_mem_range range = range_at(0, 1, PAGE + 100);
     unsigned hint = 0;
@@ -141,8 +138,7 @@ static void bad_regions_are_refused(void)
         {"overlaps at its start", {0x2000000u + PAGE, PAGE, UVA, 0}, -EEXIST},
         {"overlaps in user addresses only", {GPA, PAGE, 0x3000000u, 0}, -EEXIST},
     };
-    auto_fd
-    fd = make_memory(4);
+    auto_fd fd = make_memory(4);
     struct guest_mem *mem = guest_mem_new();
     struct guest_mem_range first = {0x2000000u, 2 * PAGE, 0x3000000u, 0};
 
@@ -159,8 +155,7 @@ static void bad_regions_are_refused(void)
 
 static void removal_matches_all_three_numbers(void)
 {
-    auto_fd
-    fd = make_memory(4);
+    auto_fd fd = make_memory(4);
     struct guest_mem *mem = guest_mem_new();
     struct guest_mem_range range = range_at(0, 2, 0);
     struct guest_mem_range other = range;
@@ -186,8 +181,7 @@ static void removal_matches_all_three_numbers(void)
 
 static void all_slots_can_be_used_and_no_more(void)
 {
-    auto_fd
-    fd = make_memory(1);
+    auto_fd fd = make_memory(1);
     struct guest_mem *mem = guest_mem_new();
     unsigned hint = 600; /* of a table that was longer */
     uint64_t len = 0;

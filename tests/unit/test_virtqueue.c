@@ -41,8 +41,7 @@ static const struct vq_addr ring_addr = {
 
 static void set_up(struct bed *bed, bool event_idx, uint16_t start)
 {
-    auto_fd
-    fd = memfd_create("guest", MFD_CLOEXEC);
+    auto_fd fd = memfd_create("guest", MFD_CLOEXEC);
     const char *why = NULL;
 
     memset(bed, 0, sizeof(*bed));
@@ -218,8 +217,7 @@ static void a_bad_chain_is_refused(gconstpointer data)
 static void a_chain_of_4_gib_in_all_is_refused(void)
 {
     struct bed bed;
-    auto_fd
-    fd = memfd_create("large", MFD_CLOEXEC);
+    auto_fd fd = memfd_create("large", MFD_CLOEXEC);
     struct guest_mem_range range = {GPA * 4, (uint64_t)1 << 31, UVA * 2, 0};
 
     g_assert_cmpint(ftruncate(fd, (off_t)range.size), ==, 0); /* sparse, never touched */

@@ -16,10 +16,10 @@ struct serve_config {
     struct pt_overlay overlay;
     struct siphash_key handle_key;
     const struct idmap *uids, *gids; /* NULL: ids pass unchanged */
-    uint64_t nofile; /* RLIMIT_NOFILE in force */
+    uint64_t nofile;                 /* RLIMIT_NOFILE in force */
     unsigned processors; /* of the host; asked before the sandbox hides /sys and /proc */
     struct sandbox_result sandbox;
-    int conn_fd; /* the connected front end; taken over; -1 with a mount */
+    int conn_fd;               /* the connected front end; taken over; -1 with a mount */
     struct local_mount *mount; /* of --mount, still the caller's; NULL with a front end */
     int listen_fd; /* where the next one connects, still the caller's; or -1: there is none */
     int stop_fd;   /* readable: end */
