@@ -83,6 +83,7 @@ struct sandbox_config daemon_sandbox_config(struct daemon *daemon)
         .n_uid_map = daemon->n_uid_map,
         .n_gid_map = daemon->n_gid_map,
         .supervisor_fd = daemon->pid_fd,
+        .grace_ms = daemon->mount ? LOCAL_UNMOUNT_MS + 1000 : 0,
     };
 }
 

@@ -341,6 +341,7 @@ static int split(const struct sandbox_config *config, struct sandbox_result *ret
 {
     auto_fd report_in = -1;
     auto_fd report_out = -1;
+    struct supervision how = {.keep_fd = config->supervisor_fd, .grace_ms = config->grace_ms};
     int pipe_fds[2];
     pid_t worker = -1;
 
@@ -363,8 +364,8 @@ static int split(const struct sandbox_config *config, struct sandbox_result *ret
     auto_fd_close(&report_out);
     report_out = -1;
     ret->role = SANDBOX_FINISHED;
-    return supervise(worker, g_steal_fd(&report_in), config->supervisor_fd, &ret->exit_status,
-                     ret_error);
+    how.report_fd = g_steal_fd(&report_in);
+    return supervise(worker, &how, &ret->exit_status, ret_error);
 }
 
 static int check_config(const struct sandbox_config *config, char **ret_error)

@@ -38,6 +38,8 @@ struct sandbox_config {
     size_t n_uid_map, n_gid_map;
     /* The supervisor keeps this one (the pid file and its lock), the worker closes it; or -1. */
     int supervisor_fd;
+    /* How long a worker that was told to end may take; 0 for well below a second. */
+    int grace_ms;
 };
 
 enum sandbox_role {

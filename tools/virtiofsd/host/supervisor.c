@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The supervisor sees signals and the end of its worker, nothing else. SIGTERM must end all of it
- * within a second, so that a worker that does not end by itself in GRACE_MS is killed; the pid
+ * within a second, so that a worker that does not end by itself in GRACE_MS (or as long as its
+ * caller gives it) is killed; the pid
  * namespace dies with it. A worker stuck in the kernel (a dead NFS server) cannot be killed: then
  * the supervisor leaves after another GRACE_MS rather than hang its caller.
  */
@@ -32,6 +33,7 @@ struct watch {
     pid_t worker;
     int signal_fd;
     gint64 deadline; /* monotonic, microseconds; 0: none */
+    int grace_ms;
     bool is_killed;
     bool has_ended;
     int status; /* of waitpid() */
@@ -84,13 +86,13 @@ static int wait_ms(const struct watch *watch)
         return -1;
     }
     left = (watch->deadline - g_get_monotonic_time()) / 1000;
-    return (int)CLAMP(left, 0, GRACE_MS) + 1;
+    return (int)CLAMP(left, 0, watch->grace_ms) + 1;
 }
 
 static void start_grace(struct watch *watch)
 {
     if (watch->deadline == 0) {
-        watch->deadline = g_get_monotonic_time() + GRACE_MS * 1000;
+        watch->deadline = g_get_monotonic_time() + (gint64)watch->grace_ms * 1000;
     }
 }
 
@@ -179,15 +181,19 @@ static int exit_status(const struct watch *watch)
     return 128 + WTERMSIG(watch->status);
 }
 
-int supervise(pid_t worker, int report_fd, int keep_fd, int *ret_status, char **ret_error)
+int supervise(pid_t worker, const struct supervision *how, int *ret_status, char **ret_error)
 {
-    struct watch watch = {.worker = worker, .signal_fd = -1};
-    auto_fd report = report_fd;
+    struct watch watch = {
+        .worker = worker,
+        .signal_fd = -1,
+        .grace_ms = how->grace_ms > 0 ? how->grace_ms : GRACE_MS,
+    };
+    auto_fd report = how->report_fd;
     auto_fd signals = -1;
     sigset_t all;
     int res = 0;
 
-    settle_down(report_fd, keep_fd);
+    settle_down(how->report_fd, how->keep_fd);
     sigfillset(&all);
     signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0) {

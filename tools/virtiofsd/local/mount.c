@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -32,8 +33,8 @@
 #include "local/dev_fuse.h"
 
 enum {
-    UNMOUNT_MS = 500, /* the supervisor gives 700 for the whole end */
     KEEPER_MS = 1000,
+    NOTICE_MS = 50, /* between an unmount and our threads' notice of it */
     STEP_MS = 5,
 };
 
@@ -41,6 +42,7 @@ struct local_mount {
     struct fuse_session *session; /* libfuse's: the mount, and the descriptor of /dev/fuse */
     char *dir;
     int keeper_fd; /* a byte in it, or its end, makes the keeper unmount */
+    int done_fd;   /* ends when the keeper does */
     pid_t keeper;
 };
 
@@ -79,10 +81,15 @@ static int find_dir(const struct local_mount_config *config, char **ret_dir, cha
     g_autofree char *quoted = g_strescape(config->dir, NULL);
     char dir[PATH_MAX];
     char source[PATH_MAX];
+    struct stat st;
 
     if (!realpath(config->dir, dir)) {
         return fail(-errno, ret_error,
                     g_strdup_printf("--mount: '%s' cannot be used: %s", quoted, strerror(errno)));
+    }
+    if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        return fail(-ENOTDIR, ret_error,
+                    g_strdup_printf("--mount: '%s' is not a directory", quoted));
     }
     if (realpath(config->source, source) && (is_within(dir, source) || is_within(source, dir))) {
         return fail(-ELOOP, ret_error,
@@ -149,21 +156,37 @@ static void keep(struct local_mount *mount, int told_fd)
     _exit(EXIT_SUCCESS);
 }
 
-static int start_keeper(struct local_mount *mount)
+static int fork_keeper(struct local_mount *mount, int tell[2], int done[2])
 {
-    int fds[2];
-
-    if (pipe2(fds, O_CLOEXEC) < 0) {
-        return -errno;
-    }
     mount->keeper = fork();
     if (mount->keeper == 0) {
-        (void)close(fds[1]);
-        keep(mount, fds[0]);
+        (void)close(tell[1]);
+        (void)close(done[0]);
+        keep(mount, tell[0]);
     }
-    (void)close(fds[0]);
-    mount->keeper_fd = fds[1];
+    (void)close(tell[0]);
+    (void)close(done[1]);
+    mount->keeper_fd = tell[1];
+    mount->done_fd = done[0];
     return mount->keeper < 0 ? -EAGAIN : 0;
+}
+
+static int start_keeper(struct local_mount *mount)
+{
+    int tell[2];
+    int done[2];
+
+    if (pipe2(tell, O_CLOEXEC) < 0) {
+        return -errno;
+    }
+    if (pipe2(done, O_CLOEXEC) < 0) {
+        int err = -errno;
+
+        (void)close(tell[0]);
+        (void)close(tell[1]);
+        return err;
+    }
+    return fork_keeper(mount, tell, done);
 }
 
 int local_mount_new(const struct local_mount_config *config, struct local_mount **ret,
@@ -172,7 +195,7 @@ int local_mount_new(const struct local_mount_config *config, struct local_mount 
     struct local_mount *mount = g_new0(struct local_mount, 1);
     int err = 0;
 
-    mount->keeper_fd = -1;
+    mount->keeper_fd = mount->done_fd = -1;
     mount->keeper = -1;
     err = find_dir(config, &mount->dir, ret_error);
     if (err == 0 && make_session(config, &mount->session) < 0) {
@@ -211,6 +234,7 @@ void local_mount_free(struct local_mount *mount)
         return;
     }
     auto_fd_close(&mount->keeper_fd);
+    auto_fd_close(&mount->done_fd);
     for (int ms = 0; mount->keeper > 0 && ms < KEEPER_MS && !keeper_has_ended(mount);
          ms += STEP_MS) {
         g_usleep(STEP_MS * 1000);
@@ -222,13 +246,20 @@ void local_mount_free(struct local_mount *mount)
     g_free(mount);
 }
 
-/* The worker still answers: a clean unmount ends its threads. A mount in use is only detached. */
+/*
+ * The worker still answers: what the kernel has not written yet comes now, and a clean unmount ends
+ * the threads. If the keeper is done and they have not ended, the mount is in use and is detached:
+ * nothing to wait for.
+ */
 static void ask_keeper(struct local_mount *mount, int ended_fd)
 {
-    struct pollfd ended = {.fd = ended_fd, .events = POLLIN};
+    struct pollfd fds[2] = {{.fd = mount->done_fd, .events = POLLIN},
+                            {.fd = ended_fd, .events = POLLIN}};
 
-    (void)!write(mount->keeper_fd, "u", 1); /* without a keeper there is nobody to ask */
-    (void)poll(&ended, 1, UNMOUNT_MS);      /* whatever it says, we leave now */
+    (void)!write(mount->keeper_fd, "u", 1); /* without a keeper its end is seen at once */
+    if (poll(fds, 2, LOCAL_UNMOUNT_MS) > 0 && !fds[1].revents) {
+        (void)poll(&fds[1], 1, NOTICE_MS); /* whatever it says, we leave now */
+    }
 }
 
 enum local_end local_serve(struct local_mount *mount, int stop_fd,

@@ -35,6 +35,12 @@ int local_mount_new(const struct local_mount_config *config, struct local_mount 
                     char **ret_error);
 
 /*
+ * What has not been written yet (--writeback) is, before local_serve() returns; not without a bound
+ * if the host's disk hangs.
+ */
+enum { LOCAL_UNMOUNT_MS = 10000 };
+
+/*
  * Unmounts if local_serve() has not, and waits up to a second for it. In a process that was
  * forked off since it is harmless. NULL is fine.
  */
