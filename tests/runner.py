@@ -236,7 +236,8 @@ def report(tally, program):
 
 def gcc(tally):
     if build(tally, BUILD, "gcc"):
-        meson_test(tally, BUILD, "gcc", ["unit", "proto", "security", "contrib", "count", "overlay", "qtest"])
+        meson_test(tally, BUILD, "gcc", ["unit", "proto", "security", "contrib", "count",
+                                       "overlay", "qtest", "mount"])
 
 
 # What root of a user namespace cannot do, neither as a test nor as a daemon: device nodes, trusted.*
