@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #include "guestfs-soak.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -50,7 +51,7 @@ static struct {
 /* One operation with all it needs, so that it is the same on both sides. */
 struct op {
     const struct kind *kind;
-    char path[2][64]; /* relative to the root */
+    char path[2][96]; /* relative to the root */
     uint64_t number;  /* sizes, modes, whatever */
     uid_t uid;
 };
@@ -60,6 +61,7 @@ struct kind {
     unsigned weight;
     int (*run)(int root, const struct op *op);
     int paths;
+    bool old; /* works on what is there */
 };
 
 static uint64_t random_number(uint64_t limit)
@@ -68,6 +70,11 @@ static uint64_t random_number(uint64_t limit)
     soak.random ^= soak.random >> 7;
     soak.random ^= soak.random << 17;
     return (soak.random >> 11) % limit;
+}
+
+static int no_dots(const struct dirent *entry)
+{
+    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
 /* --- the operations: 0 or a value, or -1 and errno; `root` is a descriptor --- */
@@ -180,13 +187,21 @@ static int run_mknod(int root, const struct op *op)
 
 static int run_chmod(int root, const struct op *op)
 {
+    mode_t mode = op->number & 07777;
     struct stat st;
 
     /* fchmodat follows: a dangling link would be the same on both sides, but tell nothing */
     if (fstatat(root, op->path[0], &st, AT_SYMLINK_NOFOLLOW) < 0) {
         return -1;
     }
-    return S_ISLNK(st.st_mode) ? 0 : fchmodat(root, op->path[0], op->number & 07777, 0);
+    /*
+     * S_ISGID without S_IXGRP gives nobody anything, and a local file system clears it when an
+     * outsider writes; the FUSE of a guest's kernel (without KILLPRIV_V2) leaves it there.
+     */
+    if (S_ISREG(st.st_mode) && !(mode & S_IXGRP)) {
+        mode &= ~(mode_t)S_ISGID;
+    }
+    return S_ISLNK(st.st_mode) ? 0 : fchmodat(root, op->path[0], mode, 0);
 }
 
 static int run_chown(int root, const struct op *op)
@@ -262,28 +277,91 @@ static int run_stat(int root, const struct op *op)
     return fstatat(root, op->path[0], &st, AT_SYMLINK_NOFOLLOW);
 }
 
+/* Only a name for the table: remove_tree() takes it apart into unlink and rmdir. */
+static int run_remove_tree(int root, const struct op *op)
+{
+    (void)root;
+    (void)op;
+    return 0;
+}
+
 static const struct kind kinds[] = {
-    {"create", 16, run_create, 1},    {"write", 8, run_write, 1},
-    {"append", 6, run_append, 1},     {"truncate", 4, run_truncate, 1},
-    {"rename", 16, run_rename, 2},    {"rename-noreplace", 3, run_noreplace, 2},
-    {"exchange", 6, run_exchange, 2}, {"link", 8, run_link, 2},
-    {"unlink", 12, run_unlink, 1},    {"rmdir", 5, run_rmdir, 1},
-    {"mkdir", 8, run_mkdir, 1},       {"symlink", 5, run_symlink, 1},
-    {"mknod", 3, run_mknod, 1},       {"chmod", 5, run_chmod, 1},
-    {"chown", 4, run_chown, 1},       {"xattr", 6, run_xattr, 1},
-    {"orphan", 2, run_orphan, 1},     {"stat", 3, run_stat, 1},
+    {"create", 18, run_create, 1, false},
+    {"write", 6, run_write, 1, true},
+    {"append", 4, run_append, 1, true},
+    {"truncate", 3, run_truncate, 1, true},
+    {"rename", 16, run_rename, 2, true},
+    {"rename-noreplace", 3, run_noreplace, 2, true},
+    {"exchange", 6, run_exchange, 2, true},
+    {"link", 7, run_link, 2, true},
+    {"unlink", 16, run_unlink, 1, true},
+    {"rmdir", 4, run_rmdir, 1, true},
+    {"remove-tree", 2, run_remove_tree, 1, true},
+    {"mkdir", 8, run_mkdir, 1, false},
+    {"symlink", 5, run_symlink, 1, false},
+    {"mknod", 3, run_mknod, 1, false},
+    {"chmod", 4, run_chmod, 1, true},
+    {"chown", 4, run_chown, 1, true},
+    {"xattr", 6, run_xattr, 1, true},
+    {"orphan", 2, run_orphan, 1, true},
+    {"stat", 3, run_stat, 1, true},
 };
 
 /* --- choosing --- */
 
-/* Few names, so that they meet often: directories of depth up to three, eight leaves in each. */
-static void choose_path(char *ret, size_t size)
-{
-    static const char *const dirs[] = {"", "a/", "b/", "a/x/", "b/x/", "c/", "a/x/y/", "b/y/"};
-    static const char *const names[] = {"0", "1", "2", "3", "4", "5", "6", "7",
-                                        "a", "b", "c", "x", "y", "x", "y", "long-name-of-a-file"};
+enum { DEEPEST = 3 };
 
-    snprintf(ret, size, "%s%s", dirs[random_number(8)], names[random_number(16)]);
+/* An entry of the directory as the trusted side has it; false for none. */
+static bool pick_entry(const char *dir, char *ret_name, size_t size)
+{
+    char full[PATH_MAX];
+    struct dirent **entries = NULL;
+    int n = 0;
+
+    snprintf(full, sizeof(full), "%s/%s", soak.root[TRUSTED], dir);
+    n = scandir(full, &entries, no_dots, alphasort);
+    if (n > 0) {
+        snprintf(ret_name, size, "%s", entries[random_number((uint64_t)n)]->d_name);
+    }
+    for (int i = 0; i < n; i++) {
+        free(entries[i]);
+    }
+    free(entries);
+    return n > 0;
+}
+
+static bool is_dir(const char *path)
+{
+    char full[PATH_MAX];
+    struct stat st;
+
+    snprintf(full, sizeof(full), "%s/%s", soak.root[TRUSTED], path);
+    return lstat(full, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Something that exists, or a name out of a few in a directory that does, so that they meet. */
+static void choose_path(char *ret, size_t size, bool existing)
+{
+    static const char *const names[] = {"0", "1", "2", "3", "4", "5",
+                                        "6", "7", "a", "b", "x", "long-name-of-a-file"};
+    char dir[64] = "";
+
+    for (int depth = 1;; depth++) {
+        char name[NAME_MAX + 1];
+
+        if (!pick_entry(dir, name, sizeof(name))) {
+            break;
+        }
+        snprintf(ret, size, "%s%s", dir, name);
+        if (depth == DEEPEST || !is_dir(ret) || random_number(4) == 0) {
+            if (existing) {
+                return;
+            }
+            break;
+        }
+        snprintf(dir, sizeof(dir), "%s/", ret);
+    }
+    snprintf(ret, size, "%s%s", dir, names[random_number(12)]);
 }
 
 static void choose(struct op *op)
@@ -300,8 +378,8 @@ static void choose(struct op *op)
         pick -= op->kind->weight;
         op->kind++;
     }
-    choose_path(op->path[0], sizeof(op->path[0]));
-    choose_path(op->path[1], sizeof(op->path[1]));
+    choose_path(op->path[0], sizeof(op->path[0]), op->kind->old && random_number(10) > 0);
+    choose_path(op->path[1], sizeof(op->path[1]), random_number(3) == 0);
     op->number = random_number(UINT64_MAX >> 12);
     op->uid = random_number(4) == 0 ? 1000 : 0;
 }
@@ -404,14 +482,13 @@ static bool is_known(const struct op *op)
     return has_lost_a_name(op->path[0]) || (op->kind->paths == 2 && has_lost_a_name(op->path[1]));
 }
 
-static int step(const int roots[SIDES])
+static int step(const int roots[SIDES], const struct op *chosen)
 {
-    struct op op = {0};
+    struct op op = *chosen;
     int result[SIDES];
     char *log = soak.log[soak.step % LOG_LINES];
     bool known = false;
 
-    choose(&op);
     known = is_known(&op); /* as it stands before: the trusted side comes first */
     note_loss(roots[TRUSTED], &op);
     result[TRUSTED] = attempt(roots[TRUSTED], &op);
@@ -432,6 +509,49 @@ static int step(const int roots[SIDES])
     printf("difference at step %lu: %s, but on the tested side %s\n", soak.step - 1, log,
            result[TESTED] ? strerrorname_np(result[TESTED]) : "0");
     return -1;
+}
+
+static int one_of_tree(const int roots[SIDES], const struct op *tree, const char *path,
+                       const char *kind)
+{
+    struct op op = *tree;
+
+    snprintf(op.path[0], sizeof(op.path[0]), "%s", path);
+    op.kind = kinds;
+    while (strcmp(op.kind->name, kind) != 0) {
+        op.kind++;
+    }
+    return step(roots, &op);
+}
+
+/* As rm -r, one step a name. A refusal in the middle is the same on both sides, as any. */
+static int remove_tree(const int roots[SIDES], const struct op *op, const char *path)
+{
+    struct dirent **entries = NULL;
+    char child[sizeof(op->path[0])];
+    int n = 0, err = 0;
+
+    if (!is_dir(path)) {
+        return one_of_tree(roots, op, path, "unlink");
+    }
+    n = scandirat(roots[TRUSTED], path, &entries, no_dots, alphasort);
+    for (int i = 0; i < n; i++) {
+        if (!err && snprintf(child, sizeof(child), "%s/%s", path, entries[i]->d_name) <
+                        (int)sizeof(child)) {
+            err = remove_tree(roots, op, child);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return err ? err : one_of_tree(roots, op, path, "rmdir");
+}
+
+static int step_or_tree(const int roots[SIDES])
+{
+    struct op op = {0};
+
+    choose(&op);
+    return op.kind->run == run_remove_tree ? remove_tree(roots, &op, op.path[0]) : step(roots, &op);
 }
 
 static int compare(void)
@@ -469,6 +589,7 @@ int cmd_soak(int argc, char **argv)
 {
     int roots[SIDES];
     unsigned long operations = strtoul(argv[3], NULL, 10);
+    unsigned long compared = 0, comparisons = 0;
 
     (void)argc;
     for (int side = 0; side < SIDES; side++) {
@@ -483,11 +604,12 @@ int cmd_soak(int argc, char **argv)
     soak.random = strtoull(argv[2], NULL, 10) * 0x9e3779b97f4a7c15ULL + 1;
     printf("seed %s, %lu operations\n", argv[2], operations);
     while (soak.step < operations) {
-        if (step(roots) < 0) {
+        if (step_or_tree(roots) < 0) {
             return 1;
         }
-        if (soak.step % COMPARE_EVERY == 0) {
-            if (soak.step % (2 * COMPARE_EVERY) == 0) {
+        if (soak.step >= compared + COMPARE_EVERY) {
+            compared = soak.step;
+            if (++comparisons % 2 == 0) {
                 drop_caches();
             }
             if (compare() < 0) {
