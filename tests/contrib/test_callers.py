@@ -36,6 +36,8 @@ READY = "Waiting for vhost-user socket connection"
 GET_FEATURES, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM = 1, 15, 16, 17
 F_PROTOCOL_FEATURES = 1 << 30
 PROTOCOL_F_MQ = 1 << 0
+PROTOCOL_F_REPLY_ACK = 1 << 3
+NEED_REPLY = 1 << 3
 
 
 
@@ -508,6 +510,21 @@ def those_who_wait_for_the_socket():
                 ends_with_its_front_end(process, connect_when_listening(place.socket))
             except Exception as problem:
                 raise AssertionError(f"{caller}: {problem}") from problem
+
+
+@test
+def user_mode_linux_waits_for_the_answer_it_has_just_agreed_on():
+    need_root()
+    with Place() as place:
+        process = place.start("--socket-path", place.socket, "--shared-dir", place.share, "--tag", "t")
+        expect(wait_until(place.socket.exists, 10), "no socket")
+        with connect_when_listening(place.socket) as connection:
+            expect(ask(connection, GET_PROTOCOL_FEATURES) & PROTOCOL_F_REPLY_ACK, "no REPLY_ACK")
+            connection.sendall(struct.pack("<IIIQ", SET_PROTOCOL_FEATURES, 1 | NEED_REPLY, 8,
+                                           PROTOCOL_F_MQ | PROTOCOL_F_REPLY_ACK))
+            number, flags, _, value = struct.unpack("<IIIQ", connection.recv(20))
+            expect_equal((number, flags, value), (SET_PROTOCOL_FEATURES, 5, 0), "answer")
+            ends_with_its_front_end(process, connection)
 
 
 if __name__ == "__main__":

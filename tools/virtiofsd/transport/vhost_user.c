@@ -55,12 +55,20 @@ static int send_ack(struct vu_session *session, struct vu_msg *msg, int result)
     return send_reply(session, msg);
 }
 
+/*
+ * Looked at after the request was handled: a front end may ask for the answer to the very
+ * SET_PROTOCOL_FEATURES that agrees on answers, and wait for it (User Mode Linux does).
+ */
+static bool wants_ack(const struct vu_session *session, const struct vu_msg *msg)
+{
+    return (msg->hdr.flags & VU_FLAG_NEED_REPLY) &&
+           (session->protocol_features & VU_PROTOCOL_F_REPLY_ACK);
+}
+
 /* Serves one message. 0 to go on, -EPROTO (logged) or another -errno of the socket to end. */
 static int serve_message(struct vu_session *session, struct vu_msg *msg)
 {
     const struct vu_request *request = vu_request_find(msg->hdr.request);
-    bool wants_ack = (msg->hdr.flags & VU_FLAG_NEED_REPLY) &&
-                     (session->protocol_features & VU_PROTOCOL_F_REPLY_ACK);
     const char *wrong = NULL;
     int rc = 0;
 
@@ -79,7 +87,7 @@ static int serve_message(struct vu_session *session, struct vu_msg *msg)
         return -ECANCELED;
     }
     if (rc < 0) {
-        bool may_go_on = wants_ack && !request->has_reply;
+        bool may_go_on = wants_ack(session, msg) && !request->has_reply;
 
         log_error_limited("vhost-user: %s refused: %s (%s)%s", request->name, session->why,
                           g_strerror(-rc), may_go_on ? "" : ", closing the connection");
@@ -89,7 +97,7 @@ static int serve_message(struct vu_session *session, struct vu_msg *msg)
     if (request->has_reply) {
         return send_reply(session, msg);
     }
-    return wants_ack ? send_ack(session, msg, 0) : 0;
+    return wants_ack(session, msg) ? send_ack(session, msg, 0) : 0;
 }
 
 /* -EPROTO was logged where it was found. */
