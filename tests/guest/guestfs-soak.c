@@ -321,7 +321,7 @@ static bool pick_entry(const char *dir, char *ret_name, size_t size)
     snprintf(full, sizeof(full), "%s/%s", soak.root[TRUSTED], dir);
     n = scandir(full, &entries, no_dots, alphasort);
     if (n > 0) {
-        snprintf(ret_name, size, "%s", entries[random_number((uint64_t)n)]->d_name);
+        snprintf(ret_name, size, "%.31s", entries[random_number((uint64_t)n)]->d_name);
     }
     for (int i = 0; i < n; i++) {
         free(entries[i]);
@@ -347,12 +347,12 @@ static void choose_path(char *ret, size_t size, bool existing)
     char dir[64] = "";
 
     for (int depth = 1;; depth++) {
-        char name[NAME_MAX + 1];
+        char name[32];
 
         if (!pick_entry(dir, name, sizeof(name))) {
             break;
         }
-        snprintf(ret, size, "%s%s", dir, name);
+        snprintf(ret, size, "%s%.31s", dir, name);
         if (depth == DEEPEST || !is_dir(ret) || random_number(4) == 0) {
             if (existing) {
                 return;
