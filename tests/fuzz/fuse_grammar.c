@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <glib.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -438,7 +439,30 @@ static void body_raw(struct guest *g)
 
 static void body_ioctl(struct guest *g)
 {
-    struct fuse_ioctl_in in = {.fh = take_fh(g), .cmd = (uint32_t)take(&g->in, 4)};
+    static const uint32_t cmds[] = {FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_FSGETXATTR,
+                                    FS_IOC_FSSETXATTR};
+    uint8_t how = (uint8_t)take(&g->in, 1);
+    struct fuse_ioctl_in in = {.fh = take_fh(g),
+                               .cmd = how < 0xf0 ? cmds[how % 4] : (uint32_t)take(&g->in, 4),
+                               .in_size = how % 4 == 1   ? 4
+                                          : how % 4 == 3 ? 28
+                                                         : 0,
+                               .out_size = (uint32_t)take_number(&g->in)};
+    uint64_t value = take(&g->in, 4);
+
+    put(g, &in, sizeof(in));
+    put(g, &value, MIN(in.in_size, sizeof(value)));
+    put_fill(g, in.in_size > sizeof(value) ? in.in_size - sizeof(value) : 0);
+}
+
+static void body_lock(struct guest *g)
+{
+    uint8_t how = (uint8_t)take(&g->in, 1);
+    struct fuse_lk_in in = {
+        .fh = take_fh(g),
+        .owner = how % 5,
+        .lk = {.start = take_number(&g->in), .end = take_number(&g->in), .type = how / 5 % 4},
+        .lk_flags = how & 1};
 
     put(g, &in, sizeof(in));
 }
@@ -483,7 +507,10 @@ static const struct shape shapes[] = {
     {FUSE_FSYNC, body_fsync, 0},
     {FUSE_INIT, body_init, 0},
     {FUSE_DESTROY, body_none, 0},
-    {FUSE_IOCTL, body_ioctl, 0},
+    {FUSE_IOCTL, body_ioctl, DATA},
+    {FUSE_GETLK, body_lock, 0},
+    {FUSE_SETLK, body_lock, 0},
+    {FUSE_SETLKW, body_lock, 0},
     {FUSE_INTERRUPT, body_raw, 0},
     {0, body_raw, DATA}, /* any opcode */
 };

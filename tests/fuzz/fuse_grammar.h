@@ -34,7 +34,7 @@ struct guest {
 
     uint8_t body[BODY_MAX];
     size_t len;
-    bool done;
+    int done; /* atomic: a lock may be waited for on another thread */
     size_t written;
 };
 

@@ -212,6 +212,17 @@ static uint32_t fill_payload(struct front *front, uint32_t request, union vu_pay
     case VU_SET_VRING_ERR:
         payload->u64 = how < 0xf0 ? queue | (how & 16 ? VU_VRING_NOFD : 0) : take(in, 8);
         return 8;
+    case VU_SET_LOG_BASE:
+        payload->log.size = how < 0xf0 ? 64u * (how % 64) : take(in, 8);
+        payload->log.offset = how & 64 ? take(in, 8) : 0;
+        return sizeof(payload->log);
+    case VU_GET_INFLIGHT_FD:
+    case VU_SET_INFLIGHT_FD:
+        payload->inflight.queues = how < 0xf0 ? how % 4 : (uint16_t)take(in, 2);
+        payload->inflight.queue_size = (uint16_t)(how < 0xe8 ? 1u << (how / 4 % 7) : take(in, 2));
+        payload->inflight.size = how & 128 ? take(in, 8) : MEMORY / 2;
+        payload->inflight.offset = how & 64 ? take(in, 8) : 0;
+        return how & 1 ? sizeof(payload->inflight) : VU_INFLIGHT_MIN_SIZE;
     case VU_GET_CONFIG:
     case VU_SET_CONFIG:
         payload->config.size = how < 0xf0 ? how : (uint32_t)take(in, 4);
