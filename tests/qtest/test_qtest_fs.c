@@ -348,34 +348,50 @@ static void stop_answers_what_is_out_and_cont_goes_on(gconstpointer data)
 /* ACPI hot-unplug of a PCI device on a "pc": the guest's part is one write to this port. */
 #define ACPI_PCI_EJECT 0xae08
 
-static void plug(struct qfs *q)
+static void add_chardev(struct qfs *q)
 {
     g_assert_true(qtest_qmp(&q->qts,
                             "{'execute': 'chardev-add', 'arguments': {'id': 'fs0', 'backend': "
                             "{'type': 'socket', 'data': {'server': false, 'addr': {'type': 'unix', "
                             "'data': {'path': '%s'}}}}}}",
                             q->p->sock));
-    g_assert_true(qtest_qmp(&q->qts,
-                            "{'execute': 'device_add', 'arguments': {'driver': "
-                            "'vhost-user-fs-pci', 'id': 'fs', 'chardev': 'fs0', 'tag': 'share', "
-                            "'packed': %s}}",
-                            q->opts.packed ? "true" : "false"));
+}
+
+static void add_device(struct qfs *q)
+{
+    bool added = false;
+
+    /* the one before may not have let go of its chardev yet */
+    for (unsigned i = 0; !added && i < 100; i++) {
+        g_usleep(i ? 20000 : 0);
+        added = qtest_qmp(&q->qts,
+                          "{'execute': 'device_add', 'arguments': {'driver': "
+                          "'vhost-user-fs-pci', 'id': 'fs', 'chardev': 'fs0', 'tag': 'share', "
+                          "'packed': %s}}",
+                          q->opts.packed ? "true" : "false");
+    }
+    g_assert_true(added);
+}
+
+static void remove_device(struct qfs *q)
+{
+    g_assert_true(qtest_qmp(&q->qts, "{'execute': 'device_del', 'arguments': {'id': 'fs'}}"));
+    qtest_out(&q->qts, 'l', ACPI_PCI_EJECT, 1u << q->dev.pci.slot);
+    qtest_wait_event(&q->qts, "DEVICE_DELETED");
+    g_assert_false(qvirtio_probe(&q->qts, VIRTIO_ID_FS, &q->dev));
 }
 
 static void unplug(struct qfs *q)
 {
     bool removed = false;
 
-    g_assert_true(qtest_qmp(&q->qts, "{'execute': 'device_del', 'arguments': {'id': 'fs'}}"));
-    qtest_out(&q->qts, 'l', ACPI_PCI_EJECT, 1u << q->dev.pci.slot);
-    qtest_wait_event(&q->qts, "DEVICE_DELETED");
+    remove_device(q);
     /* the device is gone for the guest at once, its last reference some time later */
     for (unsigned i = 0; !removed && i < 100; i++) {
         g_usleep(20000);
         removed = qtest_qmp(&q->qts, "{'execute': 'chardev-remove', 'arguments': {'id': 'fs0'}}");
     }
     g_assert_true(removed);
-    g_assert_false(qvirtio_probe(&q->qts, VIRTIO_ID_FS, &q->dev));
 }
 
 static void the_device_is_unplugged_and_plugged(gconstpointer data)
@@ -389,7 +405,8 @@ static void the_device_is_unplugged_and_plugged(gconstpointer data)
     for (unsigned i = 0; i < 5; i++) {
         g_autofree char *name = g_strdup_printf("file-%u", i);
 
-        plug(q);
+        add_chardev(q);
+        add_device(q);
         qfs_probe(q);
         qfs_drive(q, true);
         round_trip(q, p->q, name);
@@ -406,6 +423,26 @@ static void the_device_is_unplugged_and_plugged(gconstpointer data)
     EXPECT(p, daemon_wait_exit(&p->d, 200), -ETIMEDOUT);
     daemon_signal(&p->d, SIGTERM);
     proto_stop_exit(p, 0);
+}
+
+/* The same connection may have to do for the next device, which says everything anew. */
+static void the_connection_outlives_the_device(gconstpointer data)
+{
+    struct qfs_opts opts = {.machine = "pc", .packed = IS_PACKED(data), .no_device = true};
+    struct qfs *q = qfs_start(&opts);
+
+    add_chardev(q);
+    for (unsigned i = 0; i < 5; i++) {
+        g_autofree char *name = g_strdup_printf("file-%u", i);
+
+        add_device(q);
+        qfs_probe(q);
+        qfs_drive(q, true);
+        round_trip(q, q->p->q, name);
+        qfs_forget(q);
+        remove_device(q);
+    }
+    qfs_stop(q);
 }
 
 struct io_thread {
@@ -598,6 +635,7 @@ static void add_tests(void)
     ADD(a_machine_reset_begins_anew);
     ADD(stop_answers_what_is_out_and_cont_goes_on);
     ADD(the_device_is_unplugged_and_plugged);
+    ADD(the_connection_outlives_the_device);
     ADD(memory_comes_and_goes_during_io);
     ADD(the_daemon_ends_after_a_killed_qemu);
     ADD(qemu_survives_a_killed_daemon);

@@ -147,20 +147,36 @@ int guest_mem_add(struct guest_mem *mem, const struct guest_mem_range *range, in
     return 0;
 }
 
+/* The index of the region with this gpa, uva and size, or the count when there is none. */
+static unsigned find_same(const struct guest_mem *mem, const struct guest_mem_range *range)
+{
+    unsigned i = 0;
+
+    while (i < mem->count &&
+           (mem->regions[i].range.gpa != range->gpa || mem->regions[i].range.uva != range->uva ||
+            mem->regions[i].range.size != range->size)) {
+        i++;
+    }
+    return i;
+}
+
+bool guest_mem_has(const struct guest_mem *mem, const struct guest_mem_range *range)
+{
+    return find_same(mem, range) < mem->count;
+}
+
 int guest_mem_remove(struct guest_mem *mem, const struct guest_mem_range *range)
 {
-    for (unsigned i = 0; i < mem->count; i++) {
-        struct region *region = &mem->regions[i];
+    unsigned i = find_same(mem, range);
+    struct region *region = &mem->regions[i];
 
-        if (region->range.gpa == range->gpa && region->range.uva == range->uva &&
-            region->range.size == range->size) {
-            (void)munmap(region->map, region->map_len);
-            memmove(region, region + 1, (mem->count - i - 1) * sizeof(*region));
-            mem->count--;
-            return 0;
-        }
+    if (i == mem->count) {
+        return -ENOENT;
     }
-    return -ENOENT;
+    (void)munmap(region->map, region->map_len);
+    memmove(region, region + 1, (mem->count - i - 1) * sizeof(*region));
+    mem->count--;
+    return 0;
 }
 
 static bool region_has(const struct region *region, uint64_t gpa)

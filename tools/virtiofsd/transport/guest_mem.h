@@ -17,6 +17,7 @@
 #ifndef TRANSPORT_GUEST_MEM_H
 #define TRANSPORT_GUEST_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,9 @@ void guest_mem_free(struct guest_mem *mem);
  * -ENOSPC when the table is full, or what mmap said.
  */
 int guest_mem_add(struct guest_mem *mem, const struct guest_mem_range *range, int fd);
+
+/* Is there a region with this gpa, uva and size? */
+bool guest_mem_has(const struct guest_mem *mem, const struct guest_mem_range *range);
 
 /* Unmaps the region with this gpa, uva and size (the offset is not compared), or -ENOENT. */
 int guest_mem_remove(struct guest_mem *mem, const struct guest_mem_range *range);

@@ -233,11 +233,17 @@ static int add_mem_reg(struct vu_session *session, struct vu_msg *msg)
      * Other mappings do not move: chains in flight may stay where they are. But who logs an
      * answer looks it up in the table, from any thread.
      */
+    struct guest_mem_range range = range_of(&msg->payload.mem_reg.region);
     bool is_logging = session->ground.features & VU_F_LOG_ALL;
-    int rc = vu_session_hold_rings(session, is_logging);
+    bool is_there = guest_mem_has(session->ground.mem, &range);
+    int rc = vu_session_hold_rings(session, is_logging || is_there);
 
     if (rc < 0) {
         return rc;
+    }
+    if (is_there) {
+        /* QEMU forgets what it has told us when a device is plugged to the same connection again */
+        (void)guest_mem_remove(session->ground.mem, &range);
     }
     rc = add_region(session, session->ground.mem, &msg->payload.mem_reg.region, msg->fds[0]);
     vu_session_resume_rings(session);
