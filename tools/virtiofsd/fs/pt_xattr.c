@@ -190,8 +190,10 @@ void pt_drop_mapped_caps(struct pt_fs *fs, struct inode *inode)
     if (host_name(fs, XATTR_CAPS, buf, &host) < 0 || host != buf) {
         return; /* the kernel drops its own */
     }
-    if (removexattr(pt_fd_name(inode->fd).text, host) == 0 || errno == ENODATA) {
-        atomic_store(&inode->no_mapped_caps, true);
+    /* said before it is true: a SETXATTR that comes in between takes it back when it is through */
+    atomic_store(&inode->no_mapped_caps, true);
+    if (removexattr(pt_fd_name(inode->fd).text, host) < 0 && errno != ENODATA) {
+        atomic_store(&inode->no_mapped_caps, false);
     }
 }
 
