@@ -321,6 +321,15 @@ def guest_asan(tally):
                log="guest-asan")
 
 
+def engines(tally):
+    """Container engines in guests, all rows: tests/run --engines. A row takes minutes, or much more
+    where other work wants the processors too."""
+    if os.environ.get("VIRTIOFSD") or build(tally, BUILD, "engines"):
+        status, output = execute([sys.executable, "-B", TOP / "tests" / "engines" / "run"], "engines",
+                                 {"VIRTIOFSD_BUILD": str(BUILD)}, timeout=24 * 3600)
+        tap(tally, output, status, "engines")
+
+
 STAGES = [
     ("format", formatting), ("licence", licence), ("doors", doors), ("gcc", gcc),
     ("user", user), ("none", no_sandbox), ("crash", crash), ("asan", asan),
@@ -337,6 +346,8 @@ def arguments():
                         help=f"only these: {' '.join(name for name, _ in STAGES)}")
     parser.add_argument("--quick", action="store_true",
                         help="one build, one guest: what to run before each commit")
+    parser.add_argument("--engines", action="store_true",
+                        help="instead of all: container engines in guests, which takes hours")
     args = parser.parse_args()
     unknown = set(args.stages) - {name for name, _ in STAGES}
     if unknown:
@@ -349,7 +360,8 @@ def main():
     tally = Tally()
     start = time.monotonic()
     shutil.rmtree(LOGS, ignore_errors=True)
-    for name, stage in QUICK if args.quick else STAGES:
+    stages = [("engines", engines)] if args.engines else QUICK if args.quick else STAGES
+    for name, stage in stages:
         if args.stages and name not in args.stages:
             continue
         tally.stage = name
