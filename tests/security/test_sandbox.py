@@ -441,13 +441,15 @@ def promises_name_tests_that_exist():
     with open(os.path.join(here, "../../docs/security.rst"), encoding="utf-8") as file:
         promises = file.read().partition("Not promised")[0]
     defined = ""
-    for name in ("test_sandbox.py", "test_daemon.py"):
-        with open(os.path.join(here, name), encoding="utf-8") as file:
-            defined += file.read()
+    for folder in (".", "../proto"):
+        for name in os.listdir(os.path.join(here, folder)):
+            if name.startswith("test_"):
+                with open(os.path.join(here, folder, name), encoding="utf-8") as file:
+                    defined += file.read()
     named = set(re.findall(r"\b[a-z]+(?:_[a-z]+){3,}\b", promises))
     expect(len(named) > 15, "found only", named)
     for name in named:
-        expect(f"def {name}(" in defined, name)
+        expect(re.search(rf"(def|static void) {name}\(", defined), name)
 
 
 if __name__ == "__main__":
