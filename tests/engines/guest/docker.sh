@@ -1,12 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Docker: one dockerd for each place, with a containerd of its own. FLAVOUR "docker" is its overlay2
-# driver; "docker-snapshotter" keeps images with containerd's overlayfs snapshotter instead.
+# Docker: one dockerd for each place, with a containerd of its own, which we start ourselves: dockerd
+# would wait fifteen seconds for it, less than it takes in an emulated guest. FLAVOUR "docker" is its
+# overlay2 driver; "docker-snapshotter" keeps images with containerd's overlayfs snapshotter instead.
 
 docker_at() { # PLACE WORDS...
     local place=$1
     shift
     DOCKER_BUILDKIT=0 docker -H "unix:///run/docker-$place.sock" "$@"
+}
+
+await() { # PLACE COMMAND...: until it succeeds, as long as what was started last is there
+    local place=$1
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        if ! kill -0 $!; then
+            tail -n 20 "/run/docker-$place.log"
+            return 1
+        fi
+        sleep 1
+    done
 }
 
 e_start() {
@@ -15,17 +28,22 @@ e_start() {
     [ "$FLAVOUR" = docker ] || words='"features": { "containerd-snapshotter": true }'
     echo "{ $words }" >"/run/docker-$place.json"
     mkdir -p "$root"
+    cat >"/run/containerd-$place.toml" <<EOT
+version = 2
+root = "$root/containerd"
+state = "/run/containerd-$place"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "/run/containerd-$place.sock"
+EOT
+    setsid containerd --config "/run/containerd-$place.toml" >"/run/docker-$place.log" 2>&1 </dev/null &
+    await "$place" ctr -a "/run/containerd-$place.sock" version
     DOCKER_TMPDIR=$(folder "$place") setsid dockerd --config-file "/run/docker-$place.json" \
+        --containerd "/run/containerd-$place.sock" \
         -H "unix:///run/docker-$place.sock" --data-root "$root" --exec-root "/run/docker-$place" \
         --pidfile "/run/docker-$place.pid" --bridge none --iptables=false --ip6tables=false \
-        --exec-opt native.cgroupdriver=cgroupfs >"/run/docker-$place.log" 2>&1 </dev/null &
-    for i in $(seq 1 600); do
-        docker_at "$place" version >/dev/null 2>&1 && return 0
-        kill -0 $! || break
-        sleep 1
-    done
-    tail -n 20 "/run/docker-$place.log"
-    return 1
+        --exec-opt native.cgroupdriver=cgroupfs >>"/run/docker-$place.log" 2>&1 </dev/null &
+    await "$place" docker_at "$place" version
 }
 
 e_native() {
