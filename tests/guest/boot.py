@@ -89,9 +89,10 @@ def qemu_command(kernel_dir, initrd, vhost_socket, accel, *, cpus=1, queues=1, m
         "-smp", str(cpus), "-m", f"{memory}M",
         "-object", f"memory-backend-memfd,id=mem,size={memory}M,share=on",
         "-kernel", kernel_dir / "vmlinuz", "-initrd", initrd,
-        # A busy host must not look like a hanging guest (nowatchdog); its self-tests are not ours.
+        # A busy host must not look like a hanging guest (nowatchdog) nor like a machine without a
+        # timer (no_timer_check: it panics); its self-tests are not ours.
         # A panic reboots, and without -no-reboot would go on for ever: there it just stands.
-        "-append", "console=ttyS0 quiet loglevel=1 nowatchdog cryptomgr.notests"
+        "-append", "console=ttyS0 quiet loglevel=1 nowatchdog no_timer_check cryptomgr.notests"
         f" rcupdate.rcu_cpu_stall_suppress=1 panic={0 if reboots else -1} {append}",
     ]
     if vhost_socket:

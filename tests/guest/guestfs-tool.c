@@ -302,7 +302,7 @@ static int cmd_flags(int argc, char **argv)
     if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) {
         return fail("getflags");
     }
-    printf("%#x\n", flags);
+    printf("0x%x\n", (unsigned int)flags);
     return 0;
 }
 

@@ -129,7 +129,7 @@ test_rename_whiteout_refuses_what_rename_refuses() {
     mkdir full empty
     echo 1 >full/inside
     echo 2 >file
-    is "$(guestfs-tool rename whiteout empty full)" "rename: ENOTEMPTY"
+    case $(guestfs-tool rename whiteout empty full) in *ENOTEMPTY | *EEXIST) ;; *) exit 1 ;; esac
     is "$(guestfs-tool rename whiteout empty file)" "rename: ENOTDIR"
     is "$(guestfs-tool rename whiteout file empty)" "rename: EISDIR"
     is "$(guestfs-tool rename whiteout absent file)" "rename: ENOENT"
