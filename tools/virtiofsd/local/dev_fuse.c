@@ -171,11 +171,11 @@ static unsigned fit(struct iovec iov[2], char *head, size_t head_size, char *dat
 static void chain_done(struct chain *chain, size_t written)
 {
     struct dev_chain *dc = (struct dev_chain *)chain;
-    unsigned n = fit(dc->in, dc->in_head, IN_HEAD, dc->data + OUT_DATA, written);
+    struct iovec iov[2];
+    unsigned n = fit(iov, dc->in_head, IN_HEAD, dc->data + OUT_DATA, written);
 
     /* Whoever asked may have been killed (ENOENT), or all of it unmounted (ENODEV). */
-    if (written > 0 && writev(dc->dev->fd, dc->in, (int)n) < 0 && errno != ENOENT &&
-        errno != ENODEV) {
+    if (written > 0 && writev(dc->dev->fd, iov, (int)n) < 0 && errno != ENOENT && errno != ENODEV) {
         log_warn_limited("an answer was not taken by /dev/fuse: %s", strerror(errno));
     }
     chain_give_back(dc);
