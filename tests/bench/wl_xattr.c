@@ -119,7 +119,7 @@ static int reply_list(struct lane *l, struct fc_req *req)
 {
     const char *list = (const char *)req->data;
 
-    if (req->error || req->got == 0 || list[req->got - 1] != '\0' ||
+    if (req->error || !list || req->got == 0 || list[req->got - 1] != '\0' ||
         !memmem(list, req->got, GUEST_PLAIN, sizeof(GUEST_PLAIN)) ||
         memmem(list, req->got, "user.virtiofs.", 14)) {
         return lane_fail(l, "listxattr: error %d or wrong names", req->error);

@@ -227,7 +227,7 @@ static void its_stored_form_cannot_be_made_by_symlink(const struct ov_cell *cell
     OK(p, fc_symlink(p->q, ROOT, "s", OV_TARGET "/", &e));
     g_assert_true(S_ISLNK(e.attr.mode));
     EXPECT(p, fc_readlink(p->q, e.nodeid, buf, sizeof(buf)), (int)strlen(OV_TARGET) + 1);
-    OK(p, fc_symlink(p->q, ROOT, "t", OV_TARGET + 1, &e));
+    OK(p, fc_symlink(p->q, ROOT, "t", &OV_TARGET[1], &e));
     g_assert_true(S_ISLNK(e.attr.mode));
     proto_stop(p);
 }
