@@ -11,16 +11,16 @@ mark() {
 }
 
 podman_with() { # DRIVER ROOT WORDS...
-    local driver=$1 root=$2
+    local driver=$1 root=$2 run=/run/compare-${2##*/}
     shift 2
-    TMPDIR=/var/tmp podman --storage-driver "$driver" --root "$root" --runroot "/run/compare-$driver" \
-        --tmpdir "/run/compare-$driver/tmp" --cgroup-manager cgroupfs --events-backend file "$@"
+    TMPDIR=/var/tmp podman --storage-driver "$driver" --root "$root" --runroot "$run" \
+        --tmpdir "$run/tmp" --cgroup-manager cgroupfs --events-backend file "$@"
 }
 
 all_of_it() { # DRIVER ROOT
     podman_with "$1" "$2" import -q $E/base.tar base
-    podman_with "$1" "$2" build --layers --network none --pull=never --build-arg "FILES=$FILES" \
-        --build-arg "MEGABYTES=$MEGABYTES" -t built -f $E/context/Dockerfile $E/context
+    podman_with "$1" "$2" build --layers --network none --pull=never -t built \
+        -f $E/context/Dockerfile.small $E/context
     mark "$3"
 }
 

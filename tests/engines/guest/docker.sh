@@ -64,8 +64,7 @@ e_import() {
 }
 
 e_build() {
-    docker_at "$1" build --network none --build-arg "FILES=$FILES" \
-        --build-arg "MEGABYTES=$MEGABYTES" -t "$2" $E/context
+    docker_at "$1" build --network none --build-arg "SETTINGS=$SETTINGS" -t "$2" $E/context
 }
 
 e_run() {

@@ -28,8 +28,8 @@ e_import() {
 }
 
 e_build() {
-    podman_at "$1" build --layers --network none --pull=never --build-arg "FILES=$FILES" \
-        --build-arg "MEGABYTES=$MEGABYTES" -t "$2" -f $E/context/Dockerfile $E/context
+    podman_at "$1" build --layers --network none --pull=never \
+        --build-arg "SETTINGS=$SETTINGS" -t "$2" -f $E/context/Dockerfile $E/context
 }
 
 e_run() {

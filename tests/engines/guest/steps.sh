@@ -12,6 +12,9 @@
 #   e_save PLACE NAME FILE, e_remove PLACE NAME, e_load PLACE FILE
 #   e_export PLACE NAME            writes the tar archive of a new container's root file system
 
+# For the image's build.
+SETTINGS="FILES=$FILES MEGABYTES=$MEGABYTES ACLS=$ACLS"
+
 folder() { # PLACE: where that place keeps large files
     if [ "$1" = share ]; then echo /var/tmp; else echo /mnt/disk; fi
 }

@@ -25,14 +25,16 @@ while [ $i -lt 5 ]; do
 done
 [ "$(ls again-and-again)" = 4 ]
 
-# Without a mask of its own the group's bits would say it all: one entry for a user, one default.
-echo acl >acl
-setfacl -m u:1000:rw,g:33:r acl
-getfacl -n acl | grep '^user:1000:rw-'
-mkdir acl-dir
-setfacl -d -m u:1000:rwx acl-dir
-mkdir acl-dir/sub
-getfacl -n acl-dir/sub | grep '^user:1000:rwx'
+# The guest's kernel knows no access control lists on a submount (docs/docker-in-docker.rst).
+if [ "$ACLS" = yes ]; then
+    echo acl >acl
+    setfacl -m u:1000:rw,g:33:r acl
+    getfacl -n acl | grep '^user:1000:rw-'
+    mkdir acl-dir
+    setfacl -d -m u:1000:rwx acl-dir
+    mkdir acl-dir/sub
+    getfacl -n acl-dir/sub | grep '^user:1000:rwx'
+fi
 
 # dpkg renames, links and syncs each file of a lower layer. Its path is written out: busybox would
 # take its own.
