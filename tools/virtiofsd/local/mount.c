@@ -228,6 +228,20 @@ static bool keeper_has_ended(const struct local_mount *mount)
     return waitid(P_PID, (id_t)mount->keeper, &info, WEXITED | WNOHANG) < 0 || info.si_pid != 0;
 }
 
+/*
+ * Only libfuse's unmount frees the name of the mount point; it makes no system call that our filter
+ * does not know when the mount is gone, which it sees as we do here.
+ */
+static void free_session(struct fuse_session *session)
+{
+    struct pollfd fd = {.fd = fuse_session_fd(session)};
+
+    if (poll(&fd, 1, 0) == 1 && (fd.revents & POLLERR)) {
+        fuse_session_unmount(session);
+    }
+    fuse_session_destroy(session);
+}
+
 void local_mount_free(struct local_mount *mount)
 {
     if (!mount) {
@@ -240,7 +254,7 @@ void local_mount_free(struct local_mount *mount)
         g_usleep(STEP_MS * 1000);
     }
     if (mount->session) {
-        fuse_session_destroy(mount->session);
+        free_session(mount->session);
     }
     g_free(mount->dir);
     g_free(mount);
