@@ -61,7 +61,7 @@ enum kind {
     LOOPING,
     FIFO,
     SOCKET,
-    CHAR_DEVICE, /* 0:0, which is nobody's: what overlayfs calls a whiteout */
+    CHAR_DEVICE, /* nobody serves it: 0:0 if it can be had, what overlayfs calls a whiteout */
     KINDS
 };
 
