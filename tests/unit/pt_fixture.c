@@ -71,6 +71,7 @@ static void start(struct pt_fixture *f, bool overlay)
         .proc_self_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC),
         .xattr = true,
         .overlay = {.on = overlay},
+        .append_by_flag = f->append_by_flag,
         .file_handles = true,
         .handle_key = {.k0 = 1, .k1 = 2},
     };

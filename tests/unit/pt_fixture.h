@@ -18,6 +18,7 @@ struct pt_fixture {
     char *base;
     char *dir; /* shared; a path of the host */
     struct pt_fs *fs;
+    bool append_by_flag; /* from the next start on */
 };
 
 /* Adds /TITLE/PLACE/NAME for every place. */

@@ -225,6 +225,38 @@ static void a_directory_handle_is_no_file(struct pt_fixture *f)
 
 /* --- extended attributes --- */
 
+static ssize_t append(struct pt_fixture *f, uint64_t fh, const char *text)
+{
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
+
+    return pt_write(f->fs, fh, &iov, 1, 0, PT_WRITE_APPEND); /* where its guest believes the end */
+}
+
+/* Two openers in turns, each with a stale idea of the end; and one that stops appending. */
+static void appenders_do_not_overwrite_each_other(struct pt_fixture *f)
+{
+    for (int way = 0; way < 2; way++) {
+        struct pt_entry file;
+        uint64_t a = 0, b = 0;
+        char buf[16];
+
+        f->append_by_flag = way == 1;
+        pt_fixture_restart(f, false);
+        file = pt_make_file(f, ROOT, way == 1 ? "by-flag" : "by-write");
+        a = open_file(f, file.nodeid, O_WRONLY);
+        b = open_file(f, file.nodeid, O_RDWR);
+        g_assert_cmpint(append(f, a, "one"), ==, 3);
+        g_assert_cmpint(append(f, b, "two"), ==, 3);
+        g_assert_cmpint(append(f, a, "six"), ==, 3);
+        g_assert_cmpint(put(f, a, "O", 0), ==, 1);
+        g_assert_cmpint(append(f, a, "."), ==, 1);
+        g_assert_cmpint(get(f, b, buf, sizeof(buf), 0), ==, 10);
+        g_assert_cmpint(memcmp(buf, "Onetwosix.", 10), ==, 0);
+        g_assert_true(pt_release(f->fs, a));
+        g_assert_true(pt_release(f->fs, b));
+    }
+}
+
 static void attributes_come_back(struct pt_fixture *f)
 {
     struct pt_entry file = pt_make_file(f, ROOT, "file");
@@ -258,6 +290,7 @@ static void add_tests(void)
     ADD(creating_opens_and_exclusive_means_it);
     ADD(a_directory_is_read_in_pieces);
     ADD(a_directory_handle_is_no_file);
+    ADD(appenders_do_not_overwrite_each_other);
     ADD(attributes_come_back);
 }
 

@@ -6,9 +6,11 @@
 #include "serve.h"
 
 #include <glib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include "base/log.h"
 #include "base/syscall_rule.h"
@@ -128,6 +130,18 @@ static size_t path_fds(uint64_t nofile)
     return nofile - MIN(nofile / 2, 4096);
 }
 
+/* What cannot be read is old. */
+static bool kernel_is_older_than(unsigned major, unsigned minor)
+{
+    struct utsname name;
+    unsigned has_major = 0, has_minor = 0;
+
+    if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &has_major, &has_minor) != 2) {
+        return true;
+    }
+    return has_major < major || (has_major == major && has_minor < minor);
+}
+
 static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
 {
     const struct options *options = config->options;
@@ -144,6 +158,7 @@ static int make_fs(const struct serve_config *config, struct pt_fs **ret_fs)
         .uids = config->uids,
         .gids = config->gids,
         .overlay = config->overlay,
+        .append_by_flag = kernel_is_older_than(6, 8),
         .partial_ids = !config->sandbox.has_all_ids,
         .max_path_fds = path_fds(config->nofile),
         .file_handles = options->inode_file_handles != FILE_HANDLES_NEVER,

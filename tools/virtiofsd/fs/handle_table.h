@@ -24,6 +24,7 @@ struct handle {
     struct inode *inode;    /* a reference */
     int flags;              /* host open flags in force */
     atomic_bool no_nowait;  /* RWF_NOWAIT is not supported for this file */
+    atomic_bool appends;    /* O_APPEND is set on fd: see pt_write() */
     struct dir_stream *dir; /* directories only */
 };
 

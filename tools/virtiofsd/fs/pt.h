@@ -50,6 +50,7 @@ struct pt_config {
     bool kills_priv; /* the guest leaves it to chown to take set-id bits and capabilities away */
     const struct idmap *uids, *gids; /* NULL: ids pass unchanged; outlive the file system */
     struct pt_overlay overlay;
+    bool append_by_flag;           /* the host's kernel may ignore RWF_APPEND (before 6.8) */
     bool partial_ids;              /* a user namespace that does not have every id */
     size_t max_path_fds;           /* descriptors to spend on inodes; 0: no limit */
     bool file_handles;             /* find files again by nodeid, if the host can */

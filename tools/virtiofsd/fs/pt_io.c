@@ -225,6 +225,44 @@ ssize_t pt_read(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned
     return -errno;
 }
 
+/*
+ * Sets or clears O_APPEND on the open file, when it is not as wanted. A host overlayfs before Linux
+ * 6.8 drops RWF_APPEND without a word and writes at the offset: two appenders would overwrite each
+ * other. The flag of the open file it does hand on.
+ */
+static int set_append(struct handle *handle, bool on)
+{
+    int flags = 0;
+
+    if (atomic_load_explicit(&handle->appends, memory_order_relaxed) == on) {
+        return 0;
+    }
+    flags = fcntl(handle->fd, F_GETFL);
+    if (flags < 0 || fcntl(handle->fd, F_SETFL, on ? flags | O_APPEND : flags & ~O_APPEND) < 0) {
+        return -errno;
+    }
+    atomic_store_explicit(&handle->appends, on, memory_order_relaxed);
+    return 0;
+}
+
+/* How many bytes of one write, or -errno. */
+static ssize_t write_at(const struct pt_fs *fs, struct handle *handle, const struct iovec *iov,
+                        unsigned cnt, off_t offset, bool append)
+{
+    int err = fs->config.append_by_flag ? set_append(handle, append) : 0;
+    ssize_t n = 0;
+
+    if (err < 0) {
+        return err;
+    }
+    if (append && !fs->config.append_by_flag) {
+        n = pwritev2(handle->fd, iov, (int)cnt, offset, RWF_APPEND);
+    } else {
+        n = pwritev(handle->fd, iov, (int)cnt, offset);
+    }
+    return n < 0 ? -errno : n;
+}
+
 ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigned cnt, off_t offset,
                  unsigned how)
 {
@@ -237,12 +275,8 @@ ssize_t pt_write(struct pt_fs *fs, uint64_t fh, const struct iovec *iov, unsigne
     if (how & PT_WRITE_KILL_PRIV) {
         creds_drop_fsetid();
     }
-    if ((how & PT_WRITE_APPEND) && !fs->config.writeback) {
-        n = pwritev2(handle->fd, iov, (int)cnt, offset, RWF_APPEND);
-    } else {
-        n = pwritev(handle->fd, iov, (int)cnt, offset); /* a cache knows the end better */
-    }
-    n = n < 0 ? -errno : n;
+    /* a guest that caches writes knows the end better */
+    n = write_at(fs, handle, iov, cnt, offset, (how & PT_WRITE_APPEND) && !fs->config.writeback);
     if (how & PT_WRITE_KILL_PRIV) {
         creds_raise_fsetid();
     }

@@ -72,6 +72,8 @@ const struct syscall_rule pt_syscalls[] = {
     /* open files */
     {"copy_file_range"},
     {"fallocate"},
+    {"fcntl", 1, SYSCALL_INT_ARG, F_SETFL},
+    {"fcntl64", 1, SYSCALL_INT_ARG, F_SETFL},
     {"fcntl", 1, SYSCALL_INT_ARG, F_DUPFD_CLOEXEC},
     {"fcntl64", 1, SYSCALL_INT_ARG, F_DUPFD_CLOEXEC},
     {"fcntl", 1, SYSCALL_INT_ARG, F_OFD_GETLK},
