@@ -157,6 +157,10 @@ static int check(struct fuse_session *session, const struct opcode *opcode,
         !atomic_load_explicit(&session->ready, memory_order_acquire)) {
         return -EINVAL;
     }
+    /* nothing is done for who cannot be told */
+    if (!(opcode->flags & NO_REPLY) && req->chain->in_len < sizeof(struct fuse_out_header)) {
+        return -EINVAL;
+    }
     if (request_reply_room(req) < opcode->reply) {
         return -EINVAL;
     }

@@ -60,8 +60,8 @@ struct request {
 
 /*
  * Reads the header of the chain into the request in chain->user. Returns 0, or -EINVAL when the
- * chain holds less than a header, when hdr.len is not the chain's length, or when a chain that
- * needs a reply has no room for an out header. The request can be finished in either case.
+ * chain holds less than a header or when hdr.len is not the chain's length. The request can be
+ * finished in either case; a chain without room for an out header is then given back empty.
  */
 int request_begin(struct request *req, struct chain *chain);
 
