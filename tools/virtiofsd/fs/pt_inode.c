@@ -14,8 +14,11 @@
 #include "base/util.h"
 
 enum {
-    /* A parked directory needs its parked parent, and so on; deeper paths cannot be named. */
-    DEEPEST = 2048,
+    /*
+     * A parked directory needs its parked parent, and so on. Bounded by what fits a small stack;
+     * the guest answers ESTALE by walking the path from the top, which revives one after the other.
+     */
+    DEEPEST = 256,
     /* Descriptors to make room for after EMFILE: the one that failed, and those that follow. */
     ROOM = 64,
 };
