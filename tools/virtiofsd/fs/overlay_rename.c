@@ -31,7 +31,7 @@ void overlay_renames_init(struct overlay_renames *renames, int root_fd, int proc
     renames->proc_self_fd = proc_self_fd;
     pthread_mutex_init(&renames->lock, NULL);
     atomic_init(&renames->seq, 0);
-    renames->next_id = (unsigned)getpid() << 16;
+    renames->next_id = g_random_int(); /* names that a former life may have left are not met */
 }
 
 void overlay_renames_done(struct overlay_renames *renames)
