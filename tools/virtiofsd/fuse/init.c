@@ -55,7 +55,7 @@ static const struct init_flag {
     {FUSE_SECURITY_CTX, NEVER},
     {FUSE_CREATE_SUPP_GROUP, ALWAYS},
     {FUSE_DIRECT_IO_ALLOW_MMAP, config_field(allow_mmap)},
-    {FUSE_ALLOW_IDMAP, ALWAYS} /* ids of a header are used for what is made, and only there */,
+    {FUSE_ALLOW_IDMAP, ALWAYS}, /* ids of a header are used for what is made, and only there */
 };
 
 static bool is_wanted(const struct fuse_config *config, const struct init_flag *row)
